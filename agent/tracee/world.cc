@@ -1,0 +1,109 @@
+#include "agent/tracee/world.h"
+
+#include <algorithm>
+
+#include "agent/targets/process.h"
+#include "agent/tracee/eintr.h"
+
+namespace time_chaos::tracee {
+namespace {
+
+// Long enough for a thread on a loaded machine to reach its stop, short enough for a target whose
+// one thread waits in vfork for a long-running child.
+constexpr std::chrono::milliseconds kPatience{200};
+
+}  // namespace
+
+Result<StoppedWorld> StoppedWorld::stop(pid_t pid) {
+  StoppedWorld world;
+  for (bool any = true; any;) {
+    TC_CHECK(world.seize_new(pid, targets::list_threads(pid), &any));
+  }
+  if (world.threads_.empty()) return fail(Exit::kNoTarget, "the process has ended");
+  return world;
+}
+
+Result<StoppedWorld> StoppedWorld::stop_these(pid_t pid, const std::vector<pid_t>& tids) {
+  StoppedWorld world;
+  bool any = false;
+  TC_CHECK(world.seize_new(pid, tids, &any));
+  return world;
+}
+
+Status StoppedWorld::seize_new(pid_t pid, const std::vector<pid_t>& tids, bool* any) {
+  *any = false;
+  const size_t before = threads_.size();
+  for (const pid_t tid : tids) {
+    const bool known = std::any_of(threads_.begin(), threads_.end(),
+                                   [&](const Thread& t) { return t.thread.tid() == tid; });
+    if (known) continue;
+    auto seized = SeizedThread::seize(pid, tid);
+    if (!seized) {
+      if (seized.error().kind() == Exit::kNoTarget) continue;  // ended meanwhile
+      return fail(seized.error());
+    }
+    if (!started_) {
+      since_ = std::chrono::steady_clock::now();
+      started_ = true;
+    }
+    if (!seized->request_interrupt()) continue;  // ended meanwhile
+    threads_.push_back({*seized, {}, false, false});
+  }
+  for (size_t i = before; i < threads_.size(); i++) {
+    TC_CHECK(await(threads_[i]));
+  }
+  *any = threads_.size() > before;
+  std::erase_if(threads_, [](const Thread& t) { return !t.stopped && !t.asleep_in_kernel; });
+  return {};
+}
+
+Status StoppedWorld::await(Thread& t) {
+  for (;;) {
+    const auto stop = t.thread.wait_stop(kPatience);
+    if (!stop) {
+      const auto status = targets::read_thread_status(t.thread.pid(), t.thread.tid());
+      const auto call = targets::read_thread_syscall(t.thread.pid(), t.thread.tid());
+      if (!status || status->state != 'D' || !call || call->running) return fail(stop.error());
+      t.asleep_in_kernel = true;
+      t.registers.set_ip(call->instruction_pointer);
+      t.registers.raw.rsp = call->stack_pointer;
+      return {};
+    }
+    switch (stop->kind) {
+      case Stop::Kind::kExited:
+        return {};  // dropped by the caller
+      case Stop::Kind::kInterrupt:
+      case Stop::Kind::kGroup: {
+        auto registers = t.thread.registers();
+        if (!registers) return {};
+        t.registers = *registers;
+        t.stopped = true;
+        return {};
+      }
+      default:
+        // Any stop clears a pending interrupt: ask anew.
+        if (!t.thread.request_interrupt()) return {};
+        if (!t.thread.resume(stop->kind == Stop::Kind::kSignal ? stop->signal : 0)) return {};
+    }
+  }
+}
+
+std::chrono::nanoseconds StoppedWorld::held_for() const {
+  if (!started_) return std::chrono::nanoseconds(0);
+  return (released_ ? until_ : std::chrono::steady_clock::now()) - since_;
+}
+
+void StoppedWorld::release() {
+  // First all registers, then all go: the threads that wait longest wait for the others' reads.
+  for (Thread& t : threads_) {
+    if (t.stopped) (void)undo_our_eintr(t.thread);
+  }
+  for (Thread& t : threads_) {
+    if (t.stopped) (void)t.thread.detach();
+  }
+  threads_.clear();
+  if (!released_) until_ = std::chrono::steady_clock::now();
+  released_ = true;
+}
+
+}  // namespace time_chaos::tracee
