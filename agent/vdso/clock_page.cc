@@ -1,0 +1,128 @@
+#include "agent/vdso/clock_page.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "agent/base/files.h"
+
+namespace time_chaos::vdso {
+namespace {
+
+// What put() writes: everything but the copy of the maps that is in force, and the latch.
+constexpr size_t kHeader = offsetof(tc_clock_page, magic);
+constexpr size_t kLatch = offsetof(tc_clock_page, latch);
+constexpr size_t kBehindLatch = kLatch + sizeof(uint32_t);
+constexpr size_t kHeaderEnd = offsetof(tc_clock_page, reserved1);
+constexpr size_t kCopySize = sizeof(tc_clock_page::maps0);
+
+// One writer at a time; readers never wait. Held for some microseconds.
+class WriteLock {
+ public:
+  explicit WriteLock(int fd) : fd_(fd) {
+    while (fd_ >= 0 && ::flock(fd_, LOCK_EX) != 0 && errno == EINTR) {
+    }
+  }
+  WriteLock(const WriteLock&) = delete;
+  WriteLock& operator=(const WriteLock&) = delete;
+  ~WriteLock() {
+    if (fd_ >= 0) ::flock(fd_, LOCK_UN);
+  }
+
+ private:
+  int fd_;
+};
+
+}  // namespace
+
+void ClockPage::Unmap::operator()(tc_clock_page* page) const {
+  ::munmap(page, TC_PAGE_SIZE);
+}
+
+Result<ClockPage> ClockPage::open(pid_t pid, uint64_t address) {
+  TC_TRY(tracee::Memory memory, tracee::Memory::open(pid));
+  ClockPage page(address, std::move(memory));
+  auto file = open_file(
+      fmt::format("/proc/{}/map_files/{:x}-{:x}", pid, address, address + TC_PAGE_SIZE), O_RDWR);
+  if (file) {
+    void* mapped =
+        ::mmap(nullptr, TC_PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, file->get(), 0);
+    if (mapped != MAP_FAILED) {
+      page.page_.reset(static_cast<tc_clock_page*>(mapped));
+      page.file_ = std::move(*file);
+    }
+  }
+  return page;
+}
+
+bool ClockPage::sharing_permitted() {
+  // The same check on a page of our own.
+  void* probe = ::mmap(nullptr, TC_PAGE_SIZE, PROT_READ, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (probe == MAP_FAILED) return false;
+  const auto start = reinterpret_cast<uint64_t>(probe);
+  const auto file =
+      open_file(fmt::format("/proc/self/map_files/{:x}-{:x}", start, start + TC_PAGE_SIZE), O_RDWR);
+  ::munmap(probe, TC_PAGE_SIZE);
+  return file.has_value();
+}
+
+Result<tc_clock_page> ClockPage::read() const {
+  if (!page_) return memory_.read_value<tc_clock_page>(address_);
+  tc_clock_page copy{};
+  std::memcpy(&copy, page_.get(), sizeof copy);
+  return copy;
+}
+
+Result<clock::ClockMaps> ClockPage::maps() const {
+  TC_TRY(const tc_clock_page page, read());
+  return clock::maps_in_force(page);
+}
+
+// The header and the maps that nobody reads, then the flip.
+Status ClockPage::put(const tc_clock_page& before, const tc_clock_page& after) {
+  const uint32_t latch = tc_next_latch(before.latch);
+  const size_t copy = latch & TC_COPY_STRIDE;
+  const auto* bytes = reinterpret_cast<const uint8_t*>(&after);
+  const auto write = [&](size_t begin, size_t end) -> Status {
+    if (!page_) return memory_.write(address_ + begin, {bytes + begin, end - begin});
+    std::memcpy(reinterpret_cast<uint8_t*>(page_.get()) + begin, bytes + begin, end - begin);
+    return {};
+  };
+  TC_CHECK(write(kHeader, kLatch));
+  TC_CHECK(write(kBehindLatch, kHeaderEnd));
+  TC_CHECK(write(copy, copy + kCopySize));
+  if (page_) {
+    __atomic_store_n(&page_->latch, latch, __ATOMIC_SEQ_CST);
+    return {};
+  }
+  // One byte, so that no reader can see half of it.
+  return memory_.write_value(address_ + kLatch + 1, static_cast<uint8_t>(latch >> 8));
+}
+
+Status ClockPage::publish(const clock::ClockMaps& maps,
+                          const std::function<void(tc_clock_page&)>& header) {
+  return update([&](clock::ClockMaps& now, tc_clock_page& page) {
+    now = maps;
+    if (header) header(page);
+    return Status();
+  });
+}
+
+Status ClockPage::update(const std::function<Status(clock::ClockMaps&, tc_clock_page&)>& change) {
+  const WriteLock lock(file_.get());
+  TC_TRY(const tc_clock_page before, read());
+  tc_clock_page after = before;
+  clock::ClockMaps maps = clock::maps_in_force(before);
+  TC_CHECK(change(maps, after));
+  const bool second = (tc_next_latch(before.latch) & TC_COPY_STRIDE) != 0;
+  std::copy(maps.begin(), maps.end(), second ? after.maps1 : after.maps0);
+  return put(before, after);
+}
+
+}  // namespace time_chaos::vdso

@@ -1,0 +1,134 @@
+#include "agent/vdso/references.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+#include <thread>
+
+#include "agent/targets/process.h"
+#include "agent/tracee/world.h"
+
+namespace time_chaos::vdso {
+namespace {
+
+constexpr uint64_t kChunk = 4096;
+constexpr size_t kMostStacks = 8;  // nested signals on stacks of their own
+constexpr int kRounds = 25;
+constexpr uint64_t kMoment = 20'000;  // ns
+
+bool inside(uint64_t address, const std::vector<payload::PageRange>& ranges) {
+  return std::any_of(ranges.begin(), ranges.end(), [&](const payload::PageRange& range) {
+    return address - range.start < range.size;
+  });
+}
+
+// From sp up to `depth` bytes, or to the end of the stack's mapping. Below sp, red zone included,
+// there are no return addresses, only old ones.
+std::vector<uint64_t> read_stack(const tracee::Memory& memory, uint64_t sp, uint64_t depth) {
+  std::vector<uint64_t> words;
+  uint64_t at = sp & ~uint64_t{7};
+  while (words.size() * sizeof(uint64_t) < depth) {
+    const uint64_t size = kChunk - at % kChunk;
+    const size_t before = words.size();
+    words.resize(before + size / sizeof(uint64_t));
+    if (!memory.read(at, {reinterpret_cast<uint8_t*>(words.data() + before), size})) {
+      words.resize(before);
+      break;
+    }
+    at += size;
+  }
+  return words;
+}
+
+enum class Look { kClean, kRefers, kUnknown };
+
+// A sleeping thread, looked at from outside.
+Look look_asleep(pid_t pid, pid_t tid, const tracee::Memory& memory, const Ranges& ranges) {
+  const auto before = targets::read_thread_status(pid, tid);
+  const auto call = targets::read_thread_syscall(pid, tid);
+  if (!before || !call || call->running || call->stack_pointer == 0) return Look::kUnknown;
+  const bool refers =
+      refers_to(memory, call->instruction_pointer, call->stack_pointer, ranges, kMostStack);
+  const auto after = targets::read_thread_status(pid, tid);
+  if (!after || before->voluntary_switches != after->voluntary_switches ||
+      before->involuntary_switches != after->involuntary_switches || after->state == 'R') {
+    return Look::kUnknown;
+  }
+  return refers ? Look::kRefers : Look::kClean;
+}
+
+// Those of the threads that are busy are stopped together: on a busy machine each would need its
+// turn on a CPU to stop, and together they need one. Returns those that refer to the ranges.
+Result<std::vector<pid_t>> look_stopped(pid_t pid, const std::vector<pid_t>& busy,
+                                        const tracee::Memory& memory, const Ranges& ranges) {
+  TC_TRY(tracee::StoppedWorld world, tracee::StoppedWorld::stop_these(pid, busy));
+  std::vector<pid_t> referring;
+  for (const auto& t : world.threads()) {
+    if (refers_to(memory, t.registers.ip(), t.registers.sp(), ranges, kMostStack)) {
+      referring.push_back(t.thread.tid());
+    }
+  }
+  return referring;
+}
+
+// Until each of the threads has run for a moment. A thread that was let go and stopped again may
+// not have executed a single instruction in between, on a busy machine. False when none of them
+// ran: they are asleep, and would be asked in vain.
+bool let_them_run(pid_t pid, const std::vector<pid_t>& tids, int round) {
+  std::vector<std::pair<pid_t, uint64_t>> waiting;
+  for (const pid_t tid : tids) {
+    if (const auto ran = targets::read_run_time(pid, tid)) waiting.emplace_back(tid, *ran);
+  }
+  // Kernels that do not tell: a guess that grows.
+  const size_t all = waiting.size();
+  const int most = waiting.empty() ? std::min(round + 1, 10) : 60;
+  for (int i = 0; i < most; i++) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(i < 20 ? 1 : 10));
+    if (waiting.empty()) continue;
+    std::erase_if(waiting, [&](const auto& thread) {
+      const auto ran = targets::read_run_time(pid, thread.first);
+      return !ran || *ran > thread.second + kMoment;
+    });
+    if (waiting.empty()) return true;
+  }
+  return waiting.size() < all;
+}
+
+}  // namespace
+
+bool refers_to(const tracee::Memory& memory, uint64_t ip, uint64_t sp, const Ranges& ranges,
+               uint64_t depth) {
+  if (inside(ip, ranges)) return true;
+  std::vector<uint64_t> stacks{sp};
+  for (size_t next = 0; next < stacks.size(); next++) {
+    const std::vector<uint64_t> words = read_stack(memory, stacks[next], depth);
+    for (size_t i = 0; i < words.size(); i++) {
+      if (inside(words[i], ranges)) return true;
+      const auto frame = tracee::signal_frame_at(words, i);
+      if (!frame || stacks.size() == kMostStacks) continue;
+      const bool same = frame->sp - stacks[next] < words.size() * sizeof(uint64_t);
+      if (!same) stacks.push_back(frame->sp);
+    }
+  }
+  return false;
+}
+
+Status check_unreferenced(pid_t pid, const tracee::Memory& memory, const Ranges& ranges,
+                          std::optional<pid_t> only) {
+  std::vector<pid_t> left = only ? std::vector<pid_t>{*only} : targets::list_threads(pid);
+  int in_vain = 0;
+  for (int round = 0; round < kRounds; round++) {
+    std::erase_if(left,
+                  [&](pid_t tid) { return look_asleep(pid, tid, memory, ranges) == Look::kClean; });
+    if (left.empty()) return {};
+    TC_TRY(left, look_stopped(pid, left, memory, ranges));
+    if (left.empty()) return {};
+    if (!let_them_run(pid, left, round) && ++in_vain == 2) break;
+  }
+  return fail(Exit::kFailed,
+              fmt::format("thread {} is still in it, or may come back to it", left.front()));
+}
+
+}  // namespace time_chaos::vdso

@@ -1,0 +1,34 @@
+// Does any thread of a target stand in some code, or come back to it?
+#pragma once
+
+#include <sys/types.h>
+
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "agent/base/error.h"
+#include "agent/payload/layout.h"
+#include "agent/tracee/memory.h"
+#include "agent/tracee/seized_thread.h"
+
+namespace time_chaos::vdso {
+
+// True when the instruction pointer lies in one of the ranges, or any aligned word of the stack
+// from sp upwards (at most `depth` bytes, to the end of what is readable) points into one: a return
+// address, or where a signal handler will return to. A signal frame leads on to the stack that the
+// signal interrupted, which is looked at too (sigaltstack). Conservative: an old value in a slot
+// that nobody wrote since counts, too.
+using Ranges = std::vector<payload::PageRange>;
+bool refers_to(const tracee::Memory& memory, uint64_t ip, uint64_t sp, const Ranges& ranges,
+               uint64_t depth);
+inline constexpr uint64_t kMostStack = uint64_t{1} << 20;
+
+// Looks at all threads, one after another, without stopping those that are asleep: a thread that
+// did not run between two looks was as good as stopped. Enough for code into which no way leads
+// any more: a thread once clean stays clean. kFailed, naming the thread, when one refers to it for
+// longer than a short while. With `only`, just that thread.
+Status check_unreferenced(pid_t pid, const tracee::Memory& memory, const Ranges& ranges,
+                          std::optional<pid_t> only = std::nullopt);
+
+}  // namespace time_chaos::vdso
