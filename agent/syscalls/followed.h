@@ -1,0 +1,50 @@
+// The processes and threads that the tracer follows.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+
+#include "agent/syscalls/ptrace_target.h"
+#include "agent/syscalls/recent_writes.h"
+#include "agent/tracee/memory.h"
+#include "agent/tracee/seized_thread.h"
+
+namespace time_chaos::syscalls {
+
+struct FollowedProcess {
+  pid_t pid = 0;
+  // The target that this process is or descends from. Outlives it.
+  const PtraceTarget* target = nullptr;
+  uint64_t vdso_start = 0;
+  uint64_t vdso_end = 0;
+  // Its parent is not known yet: `target` is a guess until the parent reports the birth.
+  bool provisional = false;
+  std::optional<tracee::Memory> memory;  // opened when first needed
+  RecentWrites writes;
+
+  void descend_from(const FollowedProcess& parent) {
+    target = parent.target;
+    vdso_start = parent.vdso_start;
+    vdso_end = parent.vdso_end;
+    provisional = parent.provisional;
+  }
+  // A new program: a vDSO without a detour, an address space that has to be opened anew.
+  void after_exec() {
+    vdso_start = vdso_end = 0;
+    memory.reset();
+    writes = {};
+  }
+};
+
+struct FollowedThread {
+  tracee::SeizedThread thread;
+  std::shared_ptr<FollowedProcess> process;
+  bool interrupted = false;      // by us; its stop has not been seen yet
+  int retries = 0;               // calls that ended with EINTR, in a row
+  uint64_t writes_at_entry = 0;  // process->writes.count() when the present call began
+};
+
+}  // namespace time_chaos::syscalls

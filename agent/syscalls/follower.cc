@@ -1,0 +1,213 @@
+// One report at a time: whose it is, and what follows from it. Beginning and end of the loop are in
+// follower_attach.cc.
+#include "agent/syscalls/follower.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "agent/syscalls/needless_eintr.h"
+#include "agent/syscalls/shift_call.h"
+#include "agent/targets/process.h"
+#include "agent/tracee/following.h"
+
+namespace time_chaos::syscalls {
+
+using tracee::Stop;
+
+Follower::Follower(const std::vector<PtraceTarget>& targets, Ledger& ledger)
+    : targets_(targets), ledger_(ledger), self_(::gettid()) {}
+
+void Follower::follow(pid_t bell) {
+  // waitid names the first thread with a report: one thread in a loop of system calls would be
+  // named again and again while others wait. So everyone is asked in turn: with few threads after
+  // each report, with many after so many that asking costs a few calls for each.
+  constexpr size_t kAsksForOne = 8;
+  size_t reports = 0;
+  for (;;) {
+    const auto tid = tracee::wait_any();
+    if (!tid || *tid == bell) return;
+    look_at(*tid);
+    if (++reports * kAsksForOne < threads_.size()) continue;
+    pump();
+    reports = 0;
+  }
+}
+
+void Follower::pump() {
+  std::vector<pid_t> tids;
+  tids.reserve(threads_.size() + unborn_.size());
+  for (const auto& [tid, thread] : threads_) tids.push_back(tid);
+  for (const auto& [tid, process] : unborn_) tids.push_back(tid);
+  for (const pid_t tid : tids) look_at(tid);
+}
+
+void Follower::look_at(pid_t tid) {
+  const auto found = threads_.find(tid);
+  if (found == threads_.end()) return meet(tid);
+  const auto stop = found->second.thread.poll_stop();
+  if (stop && *stop) handle(found->second, **stop);
+}
+
+void Follower::meet(pid_t tid) {
+  auto adopted = tracee::SeizedThread::adopt(tid, tid);
+  const auto stop = adopted.poll_stop();
+  if (!stop || !*stop) return;
+  if ((*stop)->kind == Stop::Kind::kExited) {
+    tracee::reap(tid);
+    unborn_.erase(tid);
+    return;
+  }
+  const auto process = process_of(tid);
+  adopted = tracee::SeizedThread::adopt(process->pid, tid);
+  handle(add(tid, adopted, process), **stop);
+}
+
+FollowedThread& Follower::add(pid_t tid, tracee::SeizedThread thread,
+                              std::shared_ptr<FollowedProcess> process) {
+  ledger_.add_thread(process->target->pid);
+  return threads_.insert_or_assign(tid, FollowedThread{thread, std::move(process)}).first->second;
+}
+
+// A new thread's process is known. A child's parent is known if it has reported the birth, else
+// from /proc; else (CLONE_PARENT, or the parent is gone) the first target stands in until the
+// report comes, microseconds later: the child must not wait for it, the parent may have been
+// killed.
+std::shared_ptr<FollowedProcess> Follower::process_of(pid_t tid) {
+  const auto status = targets::read_thread_status(tid, tid);
+  const pid_t pid = status ? status->tgid : tid;
+  const auto known = processes_.find(pid);
+  const auto born = unborn_.extract(tid);
+  if (known != processes_.end()) return known->second;
+  auto process = std::make_shared<FollowedProcess>();
+  const auto parent = processes_.find(status ? status->parent : 0);
+  if (!born.empty()) {
+    process->descend_from(*born.mapped());
+  } else if (parent != processes_.end()) {
+    process->descend_from(*parent->second);
+  } else {
+    const PtraceTarget& guess = targets_.front();
+    process->target = &guess;
+    process->vdso_start = guess.vdso_start;
+    process->vdso_end = guess.vdso_end;
+    process->provisional = true;
+  }
+  process->pid = pid;
+  processes_[pid] = process;
+  return process;
+}
+
+void Follower::forget(pid_t tid) {
+  const auto found = threads_.find(tid);
+  if (found == threads_.end()) return;
+  ledger_.drop_thread(found->second.process->target->pid);
+  threads_.erase(found);
+}
+
+void Follower::handle(FollowedThread& thread, const Stop& stop) {
+  // Every stop answers an interrupt, whatever kind it is (ptrace_stop, kernel/signal.c, clears the
+  // pending trap).
+  const bool interrupted = std::exchange(thread.interrupted, false);
+  switch (stop.kind) {
+    case Stop::Kind::kExited:
+      return at_end(thread, stop);
+    case Stop::Kind::kSyscall:
+      return at_syscall(thread, interrupted);
+    case Stop::Kind::kEvent:
+      return at_event(thread, stop);
+    case Stop::Kind::kSignal:
+      (void)undo_eintr_of_ignored(thread.thread, stop.signal);
+      return go_on(thread, stop.signal);
+    case Stop::Kind::kInterrupt:  // or a birth, or the end of a group stop
+      if (interrupted) (void)undo_needless_eintr(thread.thread);
+      return go_on(thread);
+    case Stop::Kind::kGroup:
+      if (leaving_) return detach(thread);
+      (void)thread.thread.listen();
+      return;
+  }
+}
+
+void Follower::at_syscall(FollowedThread& thread, bool interrupted) {
+  const auto stop = tracee::read_syscall_stop(thread.thread);
+  if (!stop || stop->phase != tracee::SyscallStop::Phase::kExit) {
+    thread.writes_at_entry = thread.process->writes.count();
+    // Not detached here, not even when leaving: PTRACE_DETACH marks the thread as having a signal
+    // (__ptrace_unlink, kernel/ptrace.c), and its call would end at once with EINTR. Interrupted
+    // anew, it stops at the exit, where that can be put right.
+    if (leaving_) interrupt(thread);
+    (void)thread.thread.resume_to_syscall();
+    return;
+  }
+  const FollowedProcess& process = *thread.process;
+  const bool in_detour = stop->instruction_pointer >= process.vdso_start &&
+                         stop->instruction_pointer < process.vdso_end;
+  const auto registers = thread.thread.registers();
+  if (registers && !in_detour && stop->arch == tracee::audit_arch()) {
+    const auto shifted = shift_call(thread, *registers);
+    if (!shifted) ledger_.count_failed(process.target->pid);
+    if (shifted && *shifted) ledger_.count_shifted(process.target->pid);
+  }
+  if (registers && registers->interrupted_without_restart()) {
+    // Of an ignored signal another thread may have been told. But a call may also return EINTR for
+    // a reason of its own: not for ever.
+    constexpr int kMaxRetries = 100;
+    if (interrupted || leaving_ || thread.retries++ < kMaxRetries) {
+      (void)undo_needless_eintr(thread.thread);
+    }
+  } else {
+    thread.retries = 0;
+  }
+  go_on(thread);
+}
+
+void Follower::interrupt(FollowedThread& thread) {
+  thread.interrupted = thread.thread.request_interrupt().has_value();
+}
+
+void Follower::at_event(FollowedThread& thread, const Stop& stop) {
+  const tracee::Event event = tracee::event_of(stop);
+  if (event == tracee::Event::kExec) tracee::take_event(thread.thread.tid());
+  const auto message = thread.thread.event_message();
+  const pid_t other = message ? static_cast<pid_t>(*message) : 0;
+  if (event == tracee::Event::kNewTask && other != 0) {
+    const auto born = threads_.find(other);
+    if (born == threads_.end()) {
+      if (traced_by_us(other)) unborn_[other] = thread.process;
+    } else if (born->second.process->provisional) {
+      ledger_.drop_thread(born->second.process->target->pid);
+      born->second.process->descend_from(*thread.process);
+      ledger_.add_thread(born->second.process->target->pid);
+    }
+  }
+  if (event == tracee::Event::kExec) {
+    thread.process->after_exec();
+    // The thread that called exec has its process's id now; the id it had is nobody's.
+    if (other != thread.thread.tid()) forget(other);
+  }
+  go_on(thread);
+}
+
+void Follower::at_end(FollowedThread& thread, const Stop& stop) {
+  const pid_t tid = thread.thread.tid();
+  const FollowedProcess& process = *thread.process;
+  if (process.pid == tid) {
+    if (process.target->pid == tid) ledger_.note_end(tid, stop.exit_status);
+    processes_.erase(tid);
+  }
+  tracee::reap(tid);
+  forget(tid);
+}
+
+// ESRCH here means that the thread was killed meanwhile: its end will be reported.
+void Follower::go_on(FollowedThread& thread, int signal) {
+  if (leaving_) return detach(thread, signal);
+  (void)thread.thread.resume_to_syscall(signal);
+}
+
+void Follower::detach(FollowedThread& thread, int signal) {
+  if (thread.thread.detach(signal)) forget(thread.thread.tid());
+}
+
+}  // namespace time_chaos::syscalls

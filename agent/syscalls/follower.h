@@ -1,0 +1,68 @@
+// The tracer's loop: every thread of every target goes from system call stop to system call stop;
+// signals, group stops, births and deaths are passed on. One object, one thread of ours.
+//
+// No stop is consumed before its thread goes on (see seized_thread.h): a tracer that is killed
+// between the two would swallow a signal.
+#pragma once
+
+#include <sys/types.h>
+
+#include <map>
+#include <memory>
+#include <unordered_map>
+#include <vector>
+
+#include "agent/base/error.h"
+#include "agent/syscalls/followed.h"
+#include "agent/syscalls/ledger.h"
+
+namespace time_chaos::syscalls {
+
+class Follower {
+ public:
+  // Both must outlive it. To be used by the thread that made it.
+  Follower(const std::vector<PtraceTarget>& targets, Ledger& ledger);
+
+  // Seizes and interrupts all threads of all targets, until two passes find no new one, and waits
+  // until each has stopped once (or cannot before it returns to user mode). After an error:
+  // let_go().
+  Status attach();
+  // Serves until `bell`, a child of this thread, has ended.
+  void follow(pid_t bell);
+  // Interrupts and detaches all. There must be no bell any more. A thread that cannot stop (in
+  // uninterruptible sleep) is let go by the kernel when this thread ends (session.h).
+  void let_go();
+
+ private:
+  Status seize_all(const PtraceTarget& target);
+  void await_first_stops();
+  [[nodiscard]] bool traced_by_us(pid_t tid) const;
+
+  void pump();  // all that is reported now
+  void look_at(pid_t tid);
+  void meet(pid_t tid);  // a thread that the kernel attached
+  FollowedThread& add(pid_t tid, tracee::SeizedThread thread,
+                      std::shared_ptr<FollowedProcess> process);
+  std::shared_ptr<FollowedProcess> process_of(pid_t tid);
+  void forget(pid_t tid);
+
+  // These may end with the thread detached and forgotten.
+  void handle(FollowedThread& thread, const tracee::Stop& stop);
+  void at_syscall(FollowedThread& thread, bool interrupted);
+  void at_event(FollowedThread& thread, const tracee::Stop& stop);
+  void at_end(FollowedThread& thread, const tracee::Stop& stop);
+  void interrupt(FollowedThread& thread);
+  void go_on(FollowedThread& thread, int signal = 0);
+  void detach(FollowedThread& thread, int signal = 0);
+
+  const std::vector<PtraceTarget>& targets_;
+  Ledger& ledger_;
+  pid_t self_;
+  bool leaving_ = false;
+  std::unordered_map<pid_t, FollowedThread> threads_;
+  std::map<pid_t, std::shared_ptr<FollowedProcess>> processes_;
+  // Threads and children whose birth was reported by the parent, and who have not stopped yet.
+  std::map<pid_t, std::shared_ptr<FollowedProcess>> unborn_;
+};
+
+}  // namespace time_chaos::syscalls

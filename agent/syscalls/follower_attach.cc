@@ -1,0 +1,118 @@
+// How following begins and how it ends.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <thread>
+
+#include "agent/syscalls/follower.h"
+#include "agent/targets/process.h"
+#include "agent/tracee/following.h"
+
+namespace time_chaos::syscalls {
+namespace {
+
+using std::chrono::steady_clock;
+
+// A thread that can stop does so within microseconds, on a loaded machine within some time slices.
+// After the first span those in uninterruptible sleep (a vfork parent) and the dead are given up,
+// after the second all.
+constexpr std::chrono::milliseconds kPatience{300};
+constexpr std::chrono::seconds kEnd{10};
+constexpr std::chrono::microseconds kPause{50};
+
+bool cannot_stop(const FollowedThread& thread) {
+  const auto status = targets::read_thread_status(thread.thread.pid(), thread.thread.tid());
+  return !status || status->state == 'D' || status->state == 'Z' || status->state == 'X';
+}
+
+}  // namespace
+
+Status Follower::attach() {
+  for (const PtraceTarget& target : targets_) {
+    if (auto seized = seize_all(target); !seized) {
+      return fail(seized.error().because_of(fmt::format("cannot follow {}", target.pid)));
+    }
+  }
+  await_first_stops();
+  return {};
+}
+
+bool Follower::traced_by_us(pid_t tid) const {
+  const auto status = targets::read_thread_status(tid, tid);
+  return status && status->tracer == self_;
+}
+
+Status Follower::seize_all(const PtraceTarget& target) {
+  auto& process = processes_[target.pid];  // known already if an earlier target forked it meanwhile
+  if (!process) process = std::make_shared<FollowedProcess>();
+  process->pid = target.pid;
+  process->target = &target;
+  process->vdso_start = target.vdso_start;
+  process->vdso_end = target.vdso_end;
+  process->provisional = false;
+
+  // A thread can make another while we look; those of seized threads are attached by the kernel.
+  for (int clean = 0; clean < 2;) {
+    bool any = false;
+    std::vector<pid_t> tids = targets::list_threads(target.pid);
+    // The main thread last: whether the kernel keeps an ignored signal of the process is decided by
+    // whether that one is traced, and it would then wake threads that nobody watches yet.
+    std::reverse(tids.begin(), tids.end());
+    for (const pid_t tid : tids) {
+      if (threads_.contains(tid)) continue;
+      const auto seized = tracee::SeizedThread::seize(target.pid, tid, tracee::follow_options());
+      if (!seized) {
+        if (seized.error().kind() == Exit::kNoTarget || traced_by_us(tid)) continue;
+        return fail(seized.error());
+      }
+      interrupt(add(tid, *seized, process));
+      any = true;
+    }
+    pump();
+    clean = any ? 0 : clean + 1;
+  }
+  const bool alive = std::any_of(threads_.begin(), threads_.end(), [&](const auto& entry) {
+    return entry.second.process == process;
+  });
+  if (!alive) return fail(Exit::kNoTarget, "the process has ended");
+  return {};
+}
+
+void Follower::await_first_stops() {
+  const auto start = steady_clock::now();
+  const auto awaited = [&](const auto& entry) {
+    if (!entry.second.interrupted) return false;
+    return steady_clock::now() - start < kPatience || !cannot_stop(entry.second);
+  };
+  while (std::any_of(threads_.begin(), threads_.end(), awaited)) {
+    // Whoever is given up here stops, and is followed, before it runs in user mode again.
+    if (steady_clock::now() - start > kEnd) return;
+    std::this_thread::sleep_for(kPause);
+    pump();
+  }
+}
+
+void Follower::let_go() {
+  leaving_ = true;
+  for (auto& [tid, thread] : threads_) interrupt(thread);
+  const auto start = steady_clock::now();
+  for (;;) {
+    pump();
+    const auto reported = tracee::poll_any();
+    const auto waited = steady_clock::now() - start;
+    if (!reported || waited > kEnd) break;  // there is none left
+    if (*reported) {
+      look_at(**reported);
+      continue;
+    }
+    const bool hopeless = std::all_of(threads_.begin(), threads_.end(),
+                                      [](const auto& entry) { return cannot_stop(entry.second); });
+    if (waited > kPatience && hopeless) break;
+    std::this_thread::sleep_for(kPause);
+  }
+  // The rest the kernel lets go when this thread ends.
+  while (!threads_.empty()) forget(threads_.begin()->first);
+}
+
+}  // namespace time_chaos::syscalls

@@ -1,0 +1,76 @@
+#include "agent/syscalls/ptrace_engine.h"
+
+#include <pthread.h>
+
+#include <csignal>
+#include <utility>
+
+#include "agent/syscalls/follower.h"
+
+namespace time_chaos::syscalls {
+namespace {
+
+// The agent's signals are for its other threads. All but SIGCHLD: the kernel sends one for every
+// stop of a tracee, and drops it at once where it is neither handled nor blocked by the tracer;
+// blocked here, each would be queued and wake another thread instead.
+void leave_signals_to_others() {
+  sigset_t all;
+  sigfillset(&all);
+  sigdelset(&all, SIGCHLD);
+  ::pthread_sigmask(SIG_SETMASK, &all, nullptr);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<PtraceEngine>> PtraceEngine::start(std::vector<PtraceTarget> targets) {
+  std::unique_ptr<PtraceEngine> engine(new PtraceEngine(std::move(targets)));
+  std::promise<Status> attached;
+  auto outcome = attached.get_future();
+  engine->tracer_ = std::thread(
+      [self = engine.get()](std::promise<Status> promise) { self->trace(std::move(promise)); },
+      std::move(attached));
+  TC_CHECK(outcome.get());
+  return engine;
+}
+
+void PtraceEngine::trace(std::promise<Status> attached) {
+  leave_signals_to_others();
+  auto first = Doorbell::hang();
+  if (!first) {
+    attached.set_value(fail(first.error()));
+    return;
+  }
+  bell_ = std::move(*first);  // nobody else looks at it before start() has returned
+  Follower follower(targets_, ledger_);
+  if (Status status = follower.attach(); !status) {
+    bell_.reset();
+    follower.let_go();
+    attached.set_value(std::move(status));
+    return;
+  }
+  attached.set_value({});
+  for (;;) {
+    follower.follow(bell_->pid());
+    const std::lock_guard lock(mutex_);
+    auto next = stopping_ ? fail(Exit::kOk, "") : Doorbell::hang();
+    if (!next) {
+      bell_.reset();  // reaped: what is reported from here on are tracees
+      break;
+    }
+    bell_ = std::move(*next);  // somebody else killed the helper
+  }
+  follower.let_go();
+}
+
+void PtraceEngine::stop() {
+  std::call_once(stopped_, [&] {
+    {
+      const std::lock_guard lock(mutex_);
+      stopping_ = true;
+      if (bell_) bell_->ring();
+    }
+    if (tracer_.joinable()) tracer_.join();
+  });
+}
+
+}  // namespace time_chaos::syscalls

@@ -1,0 +1,24 @@
+// What the ptrace engine has to know of a target.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <functional>
+
+#include "agent/base/error.h"
+#include "agent/clock/map_plan.h"
+
+namespace time_chaos::syscalls {
+
+struct PtraceTarget {
+  pid_t pid = 0;
+  // Calls whose instruction pointer lies in [start, end) are left alone: the detour of that vDSO
+  // shifts what they return, and shifts it once. 0, 0: there is no detour.
+  uint64_t vdso_start = 0;
+  uint64_t vdso_end = 0;
+  // The maps in force; asked by the tracer's thread at every call that may have to be shifted.
+  std::function<Result<clock::ClockMaps>()> maps;
+};
+
+}  // namespace time_chaos::syscalls
