@@ -1,0 +1,66 @@
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdio>
+#include <string>
+
+#include "agent/base/error.h"
+#include "agent/cli/commands.h"
+
+namespace time_chaos::cli {
+namespace {
+
+constexpr char kFooter[] =
+    "Examples:\n"
+    "  time-chaos agent --pid 4242 --offset -1h              until Ctrl-C\n"
+    "  time-chaos agent --name payments --offset 30s --duration 10m\n"
+    "  time-chaos run --offset 1d -- ./my-test\n"
+    "  time-chaos status\n"
+    "  time-chaos recover --all\n"
+    "Exit codes: 0 ok, 1 failed, 2 usage, 3 not permitted, 4 target not there, 5 not supported "
+    "here,\n            6 done in part";
+
+// CLI11's messages can span lines; ours are one.
+int usage_error(const CLI::Error& error) {
+  std::string message = error.what();
+  for (char& c : message) {
+    if (c == '\n') c = ' ';
+  }
+  std::fprintf(stderr, "time-chaos: %s; see time-chaos --help\n", message.c_str());
+  return static_cast<int>(Exit::kUsage);
+}
+
+}  // namespace
+
+int run_program(int argc, char** argv) {
+  CLI::App program("Gives any running Linux process a different clock, and takes it back.",
+                   "time-chaos");
+  program.set_version_flag("--version", "time-chaos " TIME_CHAOS_VERSION);
+  program.require_subcommand(1);
+  program.footer(kFooter);
+  Chosen chosen;
+  add_agent(program, chosen);
+  add_run(program, chosen);
+  add_set(program, chosen);
+  add_status(program, chosen);
+  add_recover(program, chosen);
+  add_doctor(program, chosen);
+  // CLI11 would say that a subcommand is missing.
+  const auto commands = program.get_subcommands([](const CLI::App*) { return true; });
+  const bool known = argc > 1 && std::any_of(commands.begin(), commands.end(), [&](const auto* c) {
+                       return c->get_name() == argv[1];
+                     });
+  if (argc > 1 && argv[1][0] != '-' && !known) {
+    std::fprintf(stderr, "time-chaos: unknown command %s; see time-chaos --help\n", argv[1]);
+    return static_cast<int>(Exit::kUsage);
+  }
+  try {
+    program.parse(argc, argv);
+  } catch (const CLI::Success& success) {  // --help, --version
+    return program.exit(success);
+  } catch (const CLI::ParseError& error) {
+    return usage_error(error);
+  }
+  return chosen();
+}
+
+}  // namespace time_chaos::cli

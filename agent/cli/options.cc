@@ -1,0 +1,128 @@
+#include "agent/cli/options.h"
+
+#include <fmt/format.h>
+
+#include <charconv>
+
+#include "agent/clock/duration.h"
+
+namespace time_chaos::cli {
+namespace {
+
+Result<pid_t> parse_pid(const std::string& text) {
+  pid_t pid = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), pid);
+  if (error != std::errc() || end != text.data() + text.size() || pid <= 0) {
+    return fail(Exit::kUsage, fmt::format("--pid {} is not a process id", text),
+                "use --pid N, or --name COMM");
+  }
+  return pid;
+}
+
+Error option_error(const Error& error, const char* option) {
+  return Error(Exit::kUsage, fmt::format("{}: {}", option, error.message()), error.remedy());
+}
+
+}  // namespace
+
+void add_output(CLI::App& app, OutputOptions& output) {
+  app.add_flag("--json", output.json, "JSON, one object a line");
+  app.add_flag("-v,--verbose", output.verbose, "Say more");
+}
+
+void add_targets(CLI::App& app, TargetOptions& targets) {
+  app.add_option("--pid", targets.pids, "A process, by pid (repeatable)")->type_name("N");
+  app.add_option("--name", targets.names, "All processes of that name, as in /proc/PID/comm")
+      ->type_name("COMM");
+  app.add_option("--experiment", targets.experiments, "Whatever carries that experiment")
+      ->type_name("NAME");
+}
+
+void add_clocks(CLI::App& app, ClockOptions& clocks) {
+  app.add_option("--offset", clocks.offset, "What is added to the clocks: -1h, 1h30m, 500ms, 2d")
+      ->type_name("DURATION");
+  app.add_option("--clocks", clocks.clocks,
+                 "Which clocks, by the kernel's names, comma-separated; also wall (the default: "
+                 "realtime, realtime_coarse, tai, realtime_alarm), monotonic-family, all")
+      ->type_name("LIST");
+}
+
+void add_engines(CLI::App& app, EngineOptions& engines) {
+  app.add_option("--engine-vdso", engines.vdso, "detour (the default) or off")->type_name("HOW");
+  app.add_option("--engine-syscalls", engines.syscalls,
+                 "Raw clock system calls: ptrace (slow, follows every thread), off, or auto (the "
+                 "default: off in this version)")
+      ->type_name("HOW");
+  app.add_option("--patch", engines.patch,
+                 "auto (the default: one byte where possible) or five-byte (stops all threads)")
+      ->type_name("HOW");
+  app.add_flag("--force", engines.force, "Suspend a seccomp filter that forbids our system calls");
+}
+
+Result<experiment::Selection> TargetOptions::parse() const {
+  experiment::Selection selection{{}, names, experiments, all};
+  for (const std::string& text : pids) {
+    TC_TRY(const pid_t pid, parse_pid(text));
+    selection.pids.push_back(pid);
+  }
+  for (const std::string& name : names) {
+    if (name.empty()) return fail(Exit::kUsage, "--name is empty", "use --name COMM");
+  }
+  return selection;
+}
+
+Result<clock::ClockSpec> ClockOptions::parse() const {
+  clock::ClockSpec spec;
+  if (!offset) {
+    return fail(Exit::kUsage, "no --offset given", "say how far: --offset -1h");
+  }
+  const auto duration = clock::parse_duration(*offset);
+  if (!duration) return fail(option_error(duration.error(), "--offset"));
+  spec.offset = *duration;
+  if (!clocks) return spec;
+  const auto set = clock::parse_clocks(*clocks);
+  if (!set) return fail(option_error(set.error(), "--clocks"));
+  spec.clocks = *set;
+  return spec;
+}
+
+Status EngineOptions::apply(experiment::ShiftRequest& request) const {
+  namespace plan = time_chaos::vdso;
+  const auto unknown = [](const char* option, const std::string& word, const char* known) {
+    return fail(Exit::kUsage, fmt::format("{} {} is not known", option, word),
+                fmt::format("use {}", known));
+  };
+  if (vdso != "detour" && vdso != "off") return unknown("--engine-vdso", vdso, "detour or off");
+  if (syscalls == "ptrace") {
+    request.syscalls = experiment::SyscallEngine::kPtrace;
+  } else if (syscalls == "off") {
+    request.syscalls = experiment::SyscallEngine::kOff;
+  } else if (syscalls != "auto") {
+    return unknown("--engine-syscalls", syscalls, "ptrace, off or auto");
+  }
+  if (patch != "auto" && patch != "five-byte") {
+    return unknown("--patch", patch, "auto or five-byte");
+  }
+  if (patch == "five-byte") request.detour = plan::Detour::kFiveByte;
+  if (vdso == "off") request.detour = plan::Detour::kNone;
+  if (vdso == "off" && request.syscalls != experiment::SyscallEngine::kPtrace) {
+    return fail(Exit::kUsage, "--engine-vdso off leaves no engine",
+                "use it with --engine-syscalls ptrace");
+  }
+  request.force = force;
+  return {};
+}
+
+Result<std::optional<std::chrono::nanoseconds>> parse_span(const std::optional<std::string>& text,
+                                                           const char* option) {
+  if (!text) return std::optional<std::chrono::nanoseconds>();
+  const auto duration = clock::parse_duration(*text);
+  if (!duration) return fail(option_error(duration.error(), option));
+  if (*duration <= std::chrono::nanoseconds(0)) {
+    return fail(Exit::kUsage, fmt::format("{} {} is over at once", option, *text),
+                "use a span longer than nothing");
+  }
+  return std::optional(*duration);
+}
+
+}  // namespace time_chaos::cli

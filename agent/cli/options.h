@@ -1,0 +1,53 @@
+// The options that commands share, and how their texts become requests.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <chrono>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "agent/base/error.h"
+#include "agent/experiment/request.h"
+
+namespace time_chaos::cli {
+
+struct OutputOptions {
+  bool json = false;
+  bool verbose = false;
+};
+void add_output(CLI::App& app, OutputOptions& output);
+
+// --pid, --name, --experiment. Numbers are checked by parse(), so that errors are ours.
+struct TargetOptions {
+  std::vector<std::string> pids;
+  std::vector<std::string> names;
+  std::vector<std::string> experiments;
+  bool all = false;
+  [[nodiscard]] Result<experiment::Selection> parse() const;
+};
+void add_targets(CLI::App& app, TargetOptions& targets);
+
+// --offset, --clocks.
+struct ClockOptions {
+  std::optional<std::string> offset;
+  std::optional<std::string> clocks;
+  [[nodiscard]] Result<clock::ClockSpec> parse() const;
+};
+void add_clocks(CLI::App& app, ClockOptions& clocks);
+
+// --engine-vdso, --engine-syscalls, --force, --patch.
+struct EngineOptions {
+  std::string vdso = "detour";
+  std::string syscalls = "auto";
+  std::string patch = "auto";
+  bool force = false;
+  Status apply(experiment::ShiftRequest& request) const;
+};
+void add_engines(CLI::App& app, EngineOptions& engines);
+
+// A duration that must be longer than nothing; not given: none.
+Result<std::optional<std::chrono::nanoseconds>> parse_span(const std::optional<std::string>& text,
+                                                           const char* option);
+
+}  // namespace time_chaos::cli

@@ -1,0 +1,43 @@
+// time-chaos status: what is shifted, by how much, by which engine, until when.
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "agent/cli/commands.h"
+#include "agent/cli/output.h"
+#include "agent/experiment/report.h"
+
+namespace time_chaos::cli {
+namespace {
+
+struct StatusOptions {
+  TargetOptions targets;
+  OutputOptions output;
+};
+
+int run(const StatusOptions& options) {
+  const auto selection = options.targets.parse();
+  if (!selection) return report(selection.error(), options.output);
+  const auto carriers = experiment::select_carriers(*selection);
+  if (!carriers) return report(carriers.error(), options.output);
+  if (options.output.json) {
+    nlohmann::json list = nlohmann::json::array();
+    for (const auto& carrier : *carriers) list.push_back(experiment::json(carrier));
+    say(nlohmann::json{{"targets", list}});
+    return 0;
+  }
+  if (carriers->empty()) say(std::string("nothing is shifted"));
+  for (const auto& carrier : *carriers) say(experiment::text(carrier, options.output.verbose));
+  return 0;
+}
+
+}  // namespace
+
+void add_status(CLI::App& program, Chosen& chosen) {
+  auto options = std::make_shared<StatusOptions>();
+  CLI::App* app = program.add_subcommand("status", "Say what is shifted, and until when");
+  add_targets(*app, options->targets);
+  add_output(*app, options->output);
+  app->callback([options, &chosen] { chosen = [options] { return run(*options); }; });
+}
+
+}  // namespace time_chaos::cli

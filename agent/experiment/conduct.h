@@ -1,0 +1,45 @@
+// One experiment from its first target to its last recovery: what `time-chaos agent` does.
+#pragma once
+
+#include <chrono>
+#include <optional>
+#include <vector>
+
+#include "agent/base/error.h"
+#include "agent/experiment/following.h"
+#include "agent/experiment/lifetime.h"
+#include "agent/experiment/request.h"
+#include "agent/experiment/shift.h"
+#include "agent/experiment/undo.h"
+
+namespace time_chaos::experiment {
+
+// Who hears what happens, as it happens.
+class Events {
+ public:
+  Events() = default;
+  Events(const Events&) = delete;
+  Events& operator=(const Events&) = delete;
+  Events(Events&&) = delete;
+  Events& operator=(Events&&) = delete;
+  virtual ~Events() = default;
+
+  virtual void planned(const PlannedTarget& target) = 0;
+  virtual void shifted(const Shifted& target) = 0;
+  // The ptrace engine has begun.
+  virtual void following(pid_t pid, const syscalls::Counters& counters) = 0;
+  virtual void followed(pid_t pid, const syscalls::Counters& counters) = 0;  // and has ended
+  virtual void recovered(const Recovered& target) = 0;
+  virtual void gone(pid_t pid, const std::string& command) = 0;
+  virtual void failed(const Error& error) = 0;
+  // How often tick() is wanted while the experiment runs; nothing: never.
+  virtual std::optional<std::chrono::milliseconds> tick_period() = 0;
+  virtual void tick(std::optional<Nanoseconds> left) = 0;
+};
+
+// Plans all targets (any refusal ends it with nothing changed), shifts them, stays until a signal
+// or the end of the duration or of the last target, recovers. `dry_run`: only plans. The result is
+// the exit code.
+Exit conduct(const ShiftRequest& request, bool dry_run, Events& events);
+
+}  // namespace time_chaos::experiment

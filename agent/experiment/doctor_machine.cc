@@ -1,0 +1,108 @@
+// The doctor's judgement of the machine.
+#include <fmt/format.h>
+#include <linux/capability.h>
+
+#include "agent/experiment/doctor_finding.h"
+
+namespace time_chaos::experiment {
+namespace {
+
+using targets::Lockdown;
+using targets::Machine;
+
+Finding ptrace_refused(const Machine& machine, const Error& error) {
+  Finding finding{"", Verdict::kNo, "tracing a child of our own failed: " + error.message(),
+                  error.remedy()};
+  if (machine.yama_scope == 3) {
+    finding.remedy = kYamaReboot;
+  } else if (machine.yama_scope == 2 && !machine.has(CAP_SYS_PTRACE)) {
+    finding.remedy = kBecomeRoot;
+  } else if (machine.seccomp_mode != 0) {
+    finding.why += " (this agent is under a seccomp filter, which may be the cause)";
+    finding.remedy = "allow ptrace in the container's seccomp profile and add SYS_PTRACE";
+  }
+  return finding;
+}
+
+// A child could be traced; what of others?
+Finding ptrace_reach(const Machine& machine) {
+  if (!machine.proc_matches) {
+    return {"", Verdict::kLimited, "/proc shows the processes of another pid namespace",
+            "mount the /proc of this pid namespace"};
+  }
+  if (!machine.has(CAP_SYS_PTRACE)) {
+    const bool children_only = machine.yama_scope.value_or(0) > 0;
+    return {"", Verdict::kLimited,
+            children_only
+                ? fmt::format("without CAP_SYS_PTRACE and with kernel.yama.ptrace_scope "
+                              "= {} only processes that this agent starts",
+                              *machine.yama_scope)
+                : fmt::format("without CAP_SYS_PTRACE only processes of uid {}", machine.uid),
+            kBecomeRoot};
+  }
+  if (!machine.initial_user_namespace) {
+    return {"", Verdict::kLimited, "capabilities reach only processes of this user namespace",
+            "run the agent in the machine's own user namespace"};
+  }
+  return {"", Verdict::kWorks,
+          machine.initial_pid_namespace ? "a child was traced; every process may be"
+                                        : "a child was traced; every process of this pid "
+                                          "namespace may be",
+          ""};
+}
+
+Finding machine_ptrace(const Machine& machine, const TryPtrace& try_ptrace) {
+  if (const Status tried = try_ptrace(); !tried) return ptrace_refused(machine, tried.error());
+  return ptrace_reach(machine);
+}
+
+Finding machine_vdso(const Machine& machine, Finding ptrace) {
+  if (machine.architecture != "x86_64") {
+    return {"", Verdict::kNo, machine.architecture + " is not in this version, only x86_64", ""};
+  }
+  if (!machine.vdso) {
+    return {"", Verdict::kNo, "this kernel maps no vDSO (started with vdso=0?): nothing to detour",
+            "every clock reading is a system call here; use the system call engine alone"};
+  }
+  // Opening /proc/PID/map_files/... wants either, in the initial user namespace (fs/proc/base.c).
+  const bool map_files = machine.initial_user_namespace &&
+                         (machine.has(CAP_CHECKPOINT_RESTORE) || machine.has(CAP_SYS_ADMIN));
+  if (ptrace.verdict != Verdict::kNo && !map_files) {
+    ptrace.why += "; without CAP_CHECKPOINT_RESTORE the clock page is writable in the target";
+  }
+  return ptrace;
+}
+
+// bpf_probe_write_user wants CAP_SYS_ADMIN and no lockdown (kernel/trace/bpf_trace.c).
+Finding machine_bpf(const Machine& machine) {
+  std::string obstacles;
+  const auto add = [&](std::string_view obstacle) {
+    obstacles += obstacles.empty() ? "" : ", ";
+    obstacles += obstacle;
+  };
+  if (machine.lockdown == Lockdown::kIntegrity || machine.lockdown == Lockdown::kConfidentiality) {
+    add(fmt::format("lockdown ({}) refuses writing to user memory", name(machine.lockdown)));
+  }
+  if (!machine.has(CAP_SYS_ADMIN)) add("no CAP_SYS_ADMIN, which writing to user memory needs");
+  if (!machine.has(CAP_SYS_ADMIN) && !machine.has(CAP_BPF)) add("no CAP_BPF");
+  if (!machine.has(CAP_SYS_ADMIN) && !machine.has(CAP_PERFMON)) add("no CAP_PERFMON");
+  if (!machine.initial_user_namespace) add("not in the machine's own user namespace");
+  if (!machine.btf) add("no BTF of the kernel");
+  std::string allows = obstacles.empty() ? "nothing seen here would refuse it"
+                                         : "this machine would also refuse: " + obstacles;
+  if (machine.lockdown == Lockdown::kUnknown) {
+    allows += "; lockdown unknown (securityfs is not mounted)";
+  }
+  return {"", Verdict::kNo, "not in this version; " + allows,
+          "the ptrace engine covers system calls"};
+}
+
+}  // namespace
+
+std::vector<Finding> examine(const Machine& machine, const TryPtrace& try_ptrace) {
+  const Finding ptrace = machine_ptrace(machine, try_ptrace);
+  return {for_engine(kVdsoDetour, machine_vdso(machine, ptrace)),
+          for_engine(kSyscallsPtrace, ptrace), for_engine(kSyscallsBpf, machine_bpf(machine))};
+}
+
+}  // namespace time_chaos::experiment

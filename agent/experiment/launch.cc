@@ -1,0 +1,108 @@
+#include "agent/experiment/launch.h"
+
+#include <fmt/format.h>
+#include <poll.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <memory>
+
+#include "agent/experiment/following.h"
+#include "agent/tracee/spawn.h"
+
+namespace time_chaos::experiment {
+namespace {
+
+// Those that a supervisor or a user sends to end or to notify a command.
+constexpr int kPassedOn[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2};
+
+// A child that must not outlive a failure.
+class Child {
+ public:
+  explicit Child(pid_t pid) : pid_(pid) {}
+  Child(const Child&) = delete;
+  Child& operator=(const Child&) = delete;
+  Child(Child&&) = delete;
+  Child& operator=(Child&&) = delete;
+  ~Child() {
+    if (ended_) return;
+    ::kill(pid_, SIGKILL);
+    (void)wait();
+  }
+  [[nodiscard]] pid_t pid() const { return pid_; }
+  int wait() {
+    int status = 0;
+    while (::waitpid(pid_, &status, 0) < 0 && errno == EINTR) {
+    }
+    ended_ = true;
+    return status;
+  }
+  void reaped() { ended_ = true; }
+
+ private:
+  pid_t pid_;
+  bool ended_ = false;
+};
+
+Result<ScopedFd> signals_as_fd(sigset_t* before) {
+  sigset_t set;
+  sigemptyset(&set);
+  for (const int signal : kPassedOn) sigaddset(&set, signal);
+  if (::pthread_sigmask(SIG_BLOCK, &set, before) != 0) return fail_errno("block signals");
+  const int fd = ::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+  if (fd < 0) return fail_errno("signalfd");
+  return ScopedFd(fd);
+}
+
+// Ctrl-C in the terminal reaches the whole foreground process group, the command included; what
+// was sent to us alone is passed on.
+void pass_on_signals(pid_t child, int signals) {
+  signalfd_siginfo info{};
+  while (::read(signals, &info, sizeof info) == sizeof info) {
+    const bool by_terminal = info.ssi_code == SI_KERNEL;
+    if (!by_terminal) ::kill(child, static_cast<int>(info.ssi_signo));
+  }
+}
+
+// Until the command has ended. By its pidfd, because its tracer, if there is one, gets its status.
+void wait_for_end(const targets::Process& process, int signals) {
+  for (;;) {
+    pollfd fds[] = {{signals, POLLIN, 0}, {process.pidfd(), POLLIN, 0}};
+    if (::poll(fds, 2, -1) < 0 && errno != EINTR) return;
+    if (fds[0].revents != 0) pass_on_signals(process.pid(), signals);
+    if (fds[1].revents != 0) return;
+  }
+}
+
+}  // namespace
+
+Result<Ended> launch(const ShiftRequest& request, const std::vector<std::string>& command,
+                     const std::function<void(const Shifted&)>& started) {
+  sigset_t mask;
+  TC_TRY(const ScopedFd signals, signals_as_fd(&mask));
+  TC_TRY(const pid_t pid, tracee::spawn_stopped(command, mask));
+  Child child(pid);
+  TC_TRY(auto process, targets::Process::open(pid));
+  TC_TRY(auto planned, plan_target(std::move(process), request));
+  TC_TRY(const Shifted shifted, shift_target(planned, request));
+  std::unique_ptr<syscalls::PtraceEngine> following;
+  if (request.syscalls == SyscallEngine::kPtrace) {
+    TC_TRY(following, follow({pid}));
+  }
+  started(shifted);
+  if (::kill(pid, SIGCONT) != 0) return fail_errno("start the command");
+  wait_for_end(planned.process, signals.get());
+  if (following) {
+    following->stop();
+    if (const auto status = following->exit_status(pid)) {
+      child.reaped();
+      return Ended{*status};
+    }
+  }
+  return Ended{child.wait()};
+}
+
+}  // namespace time_chaos::experiment

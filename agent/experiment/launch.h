@@ -1,0 +1,25 @@
+// Starts a command that is shifted from its first instruction on: what `time-chaos run` does.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "agent/base/error.h"
+#include "agent/experiment/request.h"
+#include "agent/experiment/shift.h"
+
+namespace time_chaos::experiment {
+
+// How the command ended, as waitpid(2) says it.
+struct Ended {
+  int wait_status = 0;
+};
+
+// The command runs in the foreground: it keeps the terminal, and signals that ask us to end are
+// passed on to it. `started` hears of the shift before the command's first instruction. A command
+// that cannot be shifted is not started. kNoTarget when there is no such command.
+Result<Ended> launch(const ShiftRequest& request, const std::vector<std::string>& command,
+                     const std::function<void(const Shifted&)>& started);
+
+}  // namespace time_chaos::experiment

@@ -1,0 +1,32 @@
+#include "agent/experiment/owner.h"
+
+#include <unistd.h>
+
+#include "agent/targets/process.h"
+
+namespace time_chaos::experiment {
+
+void sign(tc_clock_page& page) {
+  const pid_t self = ::getpid();
+  page.owner_pid = static_cast<uint32_t>(self);
+  page.owner_start = targets::read_start_time(self).value_or(0);
+  page.owner_pidns = targets::pid_namespace_inode(self).value_or(0);
+}
+
+void unsign(tc_clock_page& page) {
+  page.owner_pid = 0;
+  page.owner_start = 0;
+  page.owner_pidns = 0;
+}
+
+std::optional<pid_t> living_owner(const tc_clock_page& page) {
+  if (page.owner_pid == 0) return std::nullopt;
+  const auto ours = targets::pid_namespace_inode(::getpid());
+  if (!ours || *ours != page.owner_pidns) return std::nullopt;
+  const auto pid = static_cast<pid_t>(page.owner_pid);
+  const auto start = targets::read_start_time(pid);
+  if (!start || *start != page.owner_start) return std::nullopt;
+  return pid;
+}
+
+}  // namespace time_chaos::experiment

@@ -1,0 +1,29 @@
+// What the program says, as lines for people and as JSON objects for programs.
+#pragma once
+
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+
+#include "agent/base/error.h"
+#include "agent/experiment/change.h"
+#include "agent/experiment/shift.h"
+#include "agent/experiment/undo.h"
+
+namespace time_chaos::experiment {
+
+using Json = nlohmann::json;
+
+std::string text(const PlannedTarget& planned, const ShiftRequest& request, bool verbose);
+std::string text(const Shifted& shifted, bool verbose);
+std::string text(const Recovered& recovered, bool verbose);
+std::string text(const Changed& changed);
+std::string text(const Carrier& carrier, bool verbose);  // a line of status
+
+Json json(const PlannedTarget& planned, const ShiftRequest& request);
+Json json(const Shifted& shifted);
+Json json(const Recovered& recovered);
+Json json(const Changed& changed);
+Json json(const Carrier& carrier);
+Json json(const Error& error);
+
+}  // namespace time_chaos::experiment

@@ -1,0 +1,158 @@
+// The objects for programs. Times are RFC 3339 in UTC, spans in the unit that the key names.
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "agent/clock/duration.h"
+#include "agent/experiment/owner.h"
+#include "agent/experiment/report.h"
+#include "agent/experiment/words.h"
+
+namespace time_chaos::experiment {
+namespace {
+
+Json functions(const std::vector<payload::PatchRecord>& patches) {
+  Json list = Json::array();
+  for (const payload::PatchRecord& patch : patches) {
+    list.push_back(
+        {{"name", payload::function_name(static_cast<payload::Function>(patch.function))},
+         {"patch", patch_method(patch)},
+         {"entry", fmt::format("{:#x}", patch.entry)}});
+  }
+  return list;
+}
+
+Json span(const std::optional<std::chrono::nanoseconds>& time) {
+  return time ? Json(microseconds(*time)) : Json(nullptr);
+}
+
+Json end(const std::optional<clock::Reading>& reading) {
+  return reading ? Json(moment(*reading, true)) : Json(nullptr);
+}
+
+Json checked(const Checked& seen) {
+  return {{"engine", seen.engine},
+          {"clock", clock::clock_name(seen.clock)},
+          {"target", clock::is_monotonic(seen.clock) ? reading_text(seen.clock, seen.target)
+                                                     : moment(seen.target, true)},
+          {"host", clock::is_monotonic(seen.clock) ? reading_text(seen.clock, seen.host)
+                                                   : moment(seen.host, true)},
+          {"offset_ns", seen.offset.count()}};
+}
+
+// `traced`: the ptrace engine of an agent follows it.
+Json engines(bool detoured, bool traced) {
+  return {{"vdso", detoured ? "detour" : "off"}, {"syscalls", traced ? "ptrace" : "off"}};
+}
+
+bool follows(const ShiftRequest& request) {
+  return request.syscalls == SyscallEngine::kPtrace;
+}
+
+const char* state_name(const Carrier& carrier, bool over) {
+  switch (carrier.found.state) {
+    case vdso::State::kInert:
+      return "inert";
+    case vdso::State::kRemnant:
+      return "remnant";
+    case vdso::State::kShifted:
+      break;
+  }
+  if (carrier.found.page.experiment[0] == '\0') return "kept";
+  return over ? "expired" : "shifted";
+}
+
+}  // namespace
+
+Json json(const PlannedTarget& planned, const ShiftRequest& request) {
+  return {{"event", "planned"},
+          {"pid", planned.process.pid()},
+          {"command", planned.process.name()},
+          {"threads", planned.threads},
+          {"clocks", request.clocks.clocks.names()},
+          {"offset", clock::format_duration(request.clocks.offset)},
+          {"offset_ns", request.clocks.offset.count()},
+          {"engines", engines(!planned.patches.empty(), follows(request))},
+          {"functions", functions(planned.patches)},
+          {"stops_all_threads", planned.attach && planned.attach->needs_stopped_world()}};
+}
+
+Json json(const Shifted& shifted) {
+  Json list = Json::array();
+  for (const Checked& seen : shifted.checked) list.push_back(checked(seen));
+  return {{"event", "shifted"},
+          {"pid", shifted.pid},
+          {"command", shifted.command},
+          {"threads", shifted.threads},
+          {"experiment", shifted.experiment},
+          {"clocks", shifted.clocks.names()},
+          {"offset", clock::format_duration(shifted.offset)},
+          {"offset_ns", shifted.offset.count()},
+          {"engines", engines(!shifted.patches.empty(), shifted.followed)},
+          {"functions", functions(shifted.patches)},
+          {"stopped_us", microseconds(shifted.stopped)},
+          {"world_stopped_us", span(shifted.world_stopped)},
+          {"checked", list},
+          {"until", end(shifted.until)}};
+}
+
+Json json(const Recovered& recovered) {
+  Json object = {{"event", "recovered"},
+                 {"pid", recovered.pid},
+                 {"command", recovered.command},
+                 {"experiment", recovered.experiment},
+                 {"bytes", recovered.report.bytes_restored ? "as before" : "patched"},
+                 {"mappings", recovered.report.unmapped ? "unmapped" : "kept"},
+                 {"kept_clocks", recovered.report.kept.names()},
+                 {"stopped_us", microseconds(recovered.report.stopped)},
+                 {"world_stopped_us", span(recovered.report.world_stopped)}};
+  if (!recovered.report.unmapped) object["why_kept"] = recovered.report.still_mapped_because;
+  if (recovered.checked) object["checked"] = Json::array({checked(*recovered.checked)});
+  return object;
+}
+
+Json json(const Changed& changed) {
+  return {{"event", "set"},
+          {"pid", changed.pid},
+          {"command", changed.command},
+          {"experiment", changed.experiment},
+          {"clocks", changed.clocks.names()},
+          {"offset", clock::format_duration(changed.offset)},
+          {"offset_ns", changed.offset.count()},
+          {"took_us", microseconds(changed.took)},
+          {"kept_clocks", changed.kept.names()},
+          {"checked", Json::array({checked(changed.checked)})}};
+}
+
+Json json(const Carrier& carrier) {
+  const tc_clock_page& page = carrier.found.page;
+  const clock::ClockSet clocks(page.clocks);
+  const clock::ClockMaps maps = clock::maps_in_force(page);
+  const auto now = clock::read_host_clocks();
+  const auto until = end_of(maps, clocks);
+  int64_t offset = 0;
+  for (int c = TC_CLOCK_COUNT - 1; c >= 0; c--) {
+    const auto i = static_cast<size_t>(c);
+    if (clocks.has(c)) offset = clock::shift_at(maps[i], now[i]).count();
+  }
+  const auto owner = living_owner(page);
+  return {{"pid", carrier.process.pid()},
+          {"command", carrier.process.name()},
+          {"experiment", carrier.experiment()},
+          {"state", state_name(carrier, until && *until <= now[0])},
+          {"clocks", clocks.names()},
+          {"offset_ns", offset},
+          {"engines", engines(carrier.found.record.patch_count != 0, is_followed(carrier))},
+          {"functions", functions(carrier.found.patches())},
+          {"until", end(until)},
+          {"agent", owner ? Json(*owner) : Json(nullptr)}};
+}
+
+Json json(const Error& error) {
+  return {{"event", "error"},
+          {"message", error.message()},
+          {"remedy", error.remedy()},
+          {"exit", static_cast<int>(error.kind())}};
+}
+
+}  // namespace time_chaos::experiment

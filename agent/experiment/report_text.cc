@@ -1,0 +1,150 @@
+// The lines for people.
+#include <fmt/format.h>
+
+#include "agent/clock/duration.h"
+#include "agent/experiment/owner.h"
+#include "agent/experiment/report.h"
+#include "agent/experiment/words.h"
+
+namespace time_chaos::experiment {
+namespace {
+
+std::string threads(int count) {
+  return fmt::format("{} thread{}", count, count == 1 ? "" : "s");
+}
+
+std::string what(clock::ClockSet clocks, std::chrono::nanoseconds offset) {
+  return fmt::format("{} {}", clocks.text(), clock::format_offset(offset));
+}
+
+std::string engines_text(bool detoured, bool followed) {
+  if (!followed) return detoured ? "vdso detour" : "no engine at work";
+  return detoured ? "vdso detour + syscalls by ptrace" : "syscalls by ptrace";
+}
+
+std::string stop_text(const Shifted& shifted) {
+  std::string text = fmt::format("one thread stopped for {}", milliseconds(shifted.stopped));
+  if (shifted.world_stopped) {
+    text += fmt::format(", all for {}", milliseconds(*shifted.world_stopped));
+  }
+  return text;
+}
+
+std::string check_text(const Checked& checked) {
+  return fmt::format("reads {} through {}, host {}", reading_text(checked.clock, checked.target),
+                     checked.engine, reading_text(checked.clock, checked.host));
+}
+
+std::string kept_text(clock::ClockSet kept) {
+  return kept.empty() ? ""
+                      : fmt::format(
+                            "; {} stays ahead until the process ends, because it must "
+                            "never step back",
+                            kept.text());
+}
+
+bool needs_world(const PlannedTarget& planned) {
+  return planned.attach && planned.attach->needs_stopped_world();
+}
+
+// The offset in force for the first clock of the experiment.
+std::chrono::nanoseconds offset_of(const tc_clock_page& page, clock::ClockSet clocks) {
+  const auto now = clock::read_host_clocks();
+  for (int c = 0; c < TC_CLOCK_COUNT; c++) {
+    if (clocks.has(c)) {
+      return clock::shift_at(clock::maps_in_force(page)[static_cast<size_t>(c)],
+                             now[static_cast<size_t>(c)]);
+    }
+  }
+  return std::chrono::nanoseconds(0);
+}
+
+std::string end_text(const tc_clock_page& page, clock::ClockSet clocks) {
+  const clock::ClockMaps maps = clock::maps_in_force(page);
+  const auto end = end_of(maps, clocks);
+  if (!end) return "until it is recovered";
+  const auto left = clock::minus(*end, clock::read_host_clocks()[0]);
+  if (left <= std::chrono::nanoseconds(0)) {
+    return fmt::format("ended by itself at {}, shows real time", moment(*end, false));
+  }
+  return fmt::format("until {}", moment(*end, false));
+}
+
+}  // namespace
+
+std::string text(const PlannedTarget& planned, const ShiftRequest& request, bool verbose) {
+  std::string line = fmt::format(
+      "{} ({}): would show {}, {}, {}", planned.process.label(), threads(planned.threads),
+      what(request.clocks.clocks, request.clocks.offset),
+      engines_text(!planned.patches.empty(), request.syscalls == SyscallEngine::kPtrace),
+      needs_world(planned) ? "all threads stopped for a moment"
+                           : "one thread stopped for a moment");
+  if (planned.found && planned.attach) line += ", after clearing away what an agent left";
+  if (verbose) line += fmt::format("\n  {}", patches_text(planned.patches));
+  return line + kept_text(planned.maps.kept);
+}
+
+std::string text(const Shifted& shifted, bool verbose) {
+  std::string line =
+      fmt::format("{} {} ({}): {}, {}, {}", shifted.pid, shifted.command, threads(shifted.threads),
+                  what(shifted.clocks, shifted.offset),
+                  engines_text(!shifted.patches.empty(), shifted.followed), stop_text(shifted));
+  for (const Checked& checked : shifted.checked) line += "\nchecked: " + check_text(checked);
+  if (verbose) {
+    line +=
+        fmt::format("\n  experiment {}\n  {}", shifted.experiment, patches_text(shifted.patches));
+    if (shifted.until)
+      line += fmt::format("\n  ends by itself at {}", moment(*shifted.until, false));
+  }
+  return line + kept_text(shifted.kept);
+}
+
+std::string text(const Recovered& recovered, bool verbose) {
+  std::string line = fmt::format("recovered {} ({})", recovered.pid, recovered.command);
+  if (!recovered.report.kept.empty()) return line + kept_text(recovered.report.kept);
+  if (recovered.checked) line += ": " + check_text(*recovered.checked);
+  if (recovered.report.bytes_restored) line += ", bytes as before";
+  if (!recovered.report.unmapped) {
+    line += fmt::format(", inert code stays mapped ({})", recovered.report.still_mapped_because);
+  }
+  if (verbose) {
+    line += fmt::format("\n  one thread stopped for {}", milliseconds(recovered.report.stopped));
+    if (recovered.report.world_stopped) {
+      line += fmt::format(", all for {}", milliseconds(*recovered.report.world_stopped));
+    }
+  }
+  return line;
+}
+
+std::string text(const Changed& changed) {
+  return fmt::format("{} {}: {}, set in {:.1f} us without a stop\nchecked: {}", changed.pid,
+                     changed.command, what(changed.clocks, changed.offset),
+                     microseconds(changed.took), check_text(changed.checked)) +
+         kept_text(changed.kept);
+}
+
+std::string text(const Carrier& carrier, bool verbose) {
+  const tc_clock_page& page = carrier.found.page;
+  const std::string who = fmt::format("{} {}", carrier.process.pid(), carrier.process.name());
+  if (carrier.found.state == vdso::State::kInert) {
+    return who + ": not shifted; inert code of an ended experiment is still mapped";
+  }
+  if (carrier.found.state == vdso::State::kRemnant) {
+    return who +
+           ": not shifted; pages of an agent that died are still mapped (time-chaos recover "
+           "removes them)";
+  }
+  const clock::ClockSet clocks(page.clocks);
+  if (page.experiment[0] == '\0') return who + ": recovered" + kept_text(clocks);
+  const auto owner = living_owner(page);
+  std::string line = fmt::format(
+      "{}: {}, {}, experiment {}, {}, {}", who, what(clocks, offset_of(page, clocks)),
+      engines_text(carrier.found.record.patch_count != 0, is_followed(carrier)), page.experiment,
+      owner ? fmt::format("agent {}", *owner)
+            : (page.owner_pid != 0 ? "its agent is gone" : "detached"),
+      end_text(page, clocks));
+  if (verbose) line += fmt::format("\n  {}", patches_text(carrier.found.patches()));
+  return line;
+}
+
+}  // namespace time_chaos::experiment

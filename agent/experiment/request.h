@@ -1,0 +1,52 @@
+// What the user asked for, in the agent's own terms. Passive data, filled in by cli/.
+#pragma once
+
+#include <sys/types.h>
+
+#include <chrono>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "agent/base/error.h"
+#include "agent/clock/map_plan.h"
+#include "agent/vdso/plan.h"
+
+namespace time_chaos::experiment {
+
+using Nanoseconds = std::chrono::nanoseconds;
+
+// Which processes. Selectors add up.
+struct Selection {
+  std::vector<pid_t> pids;
+  std::vector<std::string> names;        // comm
+  std::vector<std::string> experiments;  // what carries an experiment of that name
+  bool all = false;                      // whatever carries one
+
+  [[nodiscard]] bool empty() const {
+    return pids.empty() && names.empty() && experiments.empty() && !all;
+  }
+};
+
+enum class SyscallEngine { kAuto, kPtrace, kOff };
+
+struct ShiftRequest {
+  Selection targets;
+  clock::ClockSpec clocks;
+  std::optional<Nanoseconds> duration;
+  std::optional<Nanoseconds> lease;  // nothing: never ends by itself
+  std::string experiment;            // its name
+  bool detach = false;
+  bool force = false;  // suspend seccomp filters
+  vdso::Detour detour = vdso::Detour::kAuto;
+  SyscallEngine syscalls = SyscallEngine::kAuto;
+};
+
+// An agent that stays renews its lease well before it ends; this long after its death the clocks
+// return by themselves.
+inline constexpr Nanoseconds kDefaultLease = std::chrono::minutes(10);
+
+// The name that --experiment gives, or one made up. kUsage for one that is none.
+Result<std::string> name_of(const std::vector<std::string>& asked);
+
+}  // namespace time_chaos::experiment

@@ -1,0 +1,91 @@
+#include "agent/experiment/select.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <set>
+
+#include "agent/experiment/owner.h"
+
+namespace time_chaos::experiment {
+namespace {
+
+Result<std::vector<Carrier>> all_carriers() {
+  std::vector<Carrier> carriers;
+  for (const pid_t pid : targets::list_processes()) {
+    auto found = vdso::find_experiment(pid);  // not permitted, or gone: not ours to see
+    if (!found || !*found) continue;
+    auto process = targets::Process::open(pid);
+    if (process) carriers.push_back({std::move(*process), std::move(**found)});
+  }
+  return carriers;
+}
+
+bool wanted(const Selection& selection, const Carrier& carrier) {
+  const auto has = [](const auto& list, const auto& value) {
+    return std::find(list.begin(), list.end(), value) != list.end();
+  };
+  return selection.all || has(selection.experiments, carrier.experiment()) ||
+         has(selection.pids, carrier.process.pid()) || has(selection.names, carrier.process.name());
+}
+
+}  // namespace
+
+Result<std::vector<targets::Process>> select(const Selection& selection) {
+  if (selection.empty()) {
+    return fail(Exit::kUsage, "no target given", "use --pid N or --name COMM");
+  }
+  std::vector<targets::Process> processes;
+  std::set<pid_t> seen;
+  for (const pid_t pid : selection.pids) {
+    if (!seen.insert(pid).second) continue;
+    TC_TRY(auto process, targets::Process::open(pid));
+    processes.push_back(std::move(process));
+  }
+  for (const std::string& name : selection.names) {
+    const std::vector<pid_t> pids = targets::find_by_name(name);
+    if (pids.empty()) return fail(Exit::kNoTarget, fmt::format("no process named {}", name));
+    for (const pid_t pid : pids) {
+      if (!seen.insert(pid).second) continue;
+      auto process = targets::Process::open(pid);
+      if (process) processes.push_back(std::move(*process));
+    }
+  }
+  return processes;
+}
+
+bool is_followed(const Carrier& carrier) {
+  const auto owner = living_owner(carrier.found.page);
+  const auto status = targets::read_status(carrier.process.pid());
+  if (!owner || !status || status->tracer == 0) return false;
+  // TracerPid names the tracing thread.
+  const auto tracer = targets::read_status(status->tracer);
+  return tracer && tracer->tgid == *owner;
+}
+
+Result<std::vector<Carrier>> select_carriers(const Selection& selection) {
+  std::vector<Carrier> carriers;
+  if (selection.empty() || selection.all || !selection.experiments.empty()) {
+    TC_TRY(carriers, all_carriers());
+    if (selection.empty() || selection.all) return carriers;
+    std::erase_if(carriers, [&](const Carrier& c) { return !wanted(selection, c); });
+    for (const std::string& name : selection.experiments) {
+      const bool any = std::any_of(carriers.begin(), carriers.end(),
+                                   [&](const Carrier& c) { return c.experiment() == name; });
+      if (!any) return fail(Exit::kNoTarget, fmt::format("no experiment named {}", name));
+    }
+  }
+  if (selection.pids.empty() && selection.names.empty()) return carriers;
+  TC_TRY(auto processes, select({selection.pids, selection.names, {}, false}));
+  for (targets::Process& process : processes) {
+    const bool known = std::any_of(carriers.begin(), carriers.end(), [&](const Carrier& c) {
+      return c.process.pid() == process.pid();
+    });
+    if (known) continue;
+    TC_TRY(auto found, vdso::find_experiment(process.pid()));
+    if (found) carriers.push_back({std::move(process), std::move(*found)});
+  }
+  return carriers;
+}
+
+}  // namespace time_chaos::experiment

@@ -1,0 +1,56 @@
+// Shifts one target: first everything that can be refused, then the deed, then the check.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "agent/base/error.h"
+#include "agent/experiment/check.h"
+#include "agent/experiment/request.h"
+#include "agent/targets/process.h"
+#include "agent/vdso/attach.h"
+
+namespace time_chaos::experiment {
+
+// Decided, with nothing touched.
+struct PlannedTarget {
+  targets::Process process;
+  int threads = 0;
+  clock::MapPlan maps;
+  std::optional<vdso::AttachPlan> attach;  // nothing: an ended experiment is taken over
+  std::optional<vdso::Found> found;        // what an earlier experiment left
+  std::vector<payload::PatchRecord> patches;
+};
+
+// What was done to one target, and what it was seen to read.
+struct Shifted {
+  pid_t pid = 0;
+  std::string command;
+  int threads = 0;
+  std::string experiment;
+  clock::ClockSet clocks;
+  std::chrono::nanoseconds offset{0};
+  std::vector<payload::PatchRecord> patches;
+  std::chrono::nanoseconds stopped{0};
+  std::optional<std::chrono::nanoseconds> world_stopped;
+  std::optional<clock::Reading> until;  // by the host's CLOCK_REALTIME; nothing: never
+  std::vector<Checked> checked;
+  clock::ClockSet kept;
+  bool followed = false;  // raw system calls are to be shifted by ptrace
+};
+
+// Refuses what cannot be a target or carries a running experiment; plans the rest. Errors are
+// worded as "cannot shift 77 (postgres): ...".
+Result<PlannedTarget> plan_target(targets::Process process, const ShiftRequest& request);
+
+// On any error the target is as it was before.
+Result<Shifted> shift_target(PlannedTarget& target, const ShiftRequest& request);
+
+// The lease that the maps get: the request's lease or its duration, whichever ends first.
+std::optional<Nanoseconds> initial_lease(const ShiftRequest& request);
+
+// When the maps end, as the host's CLOCK_REALTIME will read then.
+std::optional<clock::Reading> end_of(const clock::ClockMaps& maps, clock::ClockSet clocks);
+
+}  // namespace time_chaos::experiment

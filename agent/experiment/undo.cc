@@ -1,0 +1,97 @@
+#include "agent/experiment/undo.h"
+
+#include <fmt/format.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <thread>
+
+#include "agent/experiment/owner.h"
+#include "agent/vdso/clock_page.h"
+
+namespace time_chaos::experiment {
+namespace {
+
+constexpr int kOwnerRounds = 100;  // of 50 ms
+
+Status send_sigterm(const targets::Process& process) {
+  if (::syscall(SYS_pidfd_send_signal, process.pidfd(), SIGTERM, nullptr, 0) != 0) {
+    return fail_errno(fmt::format("ask agent {} to end", process.pid()));
+  }
+  return {};
+}
+
+// While another agent's ptrace engine follows the threads, nobody else can stop them.
+Status wait_for_tracing_owner(const Carrier& carrier) {
+  const pid_t pid = carrier.process.pid();
+  const auto owner = living_owner(carrier.found.page);
+  if (!owner || *owner == ::getpid() || !is_followed(carrier)) return {};
+  TC_TRY(const targets::Process agent, targets::Process::open(*owner));
+  TC_CHECK(send_sigterm(agent));
+  for (int round = 0; round < kOwnerRounds; round++) {
+    const auto now = targets::read_status(pid);
+    if (!now || now->tracer == 0) return {};
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  }
+  return fail(Exit::kFailed, fmt::format("agent {} traces it and does not end", *owner),
+              fmt::format("end agent {} and try again", *owner));
+}
+
+void forget_name(pid_t pid, const vdso::Found& found) {
+  auto page = vdso::ClockPage::open(pid, found.clock_page());
+  if (!page) return;
+  (void)page->update([](clock::ClockMaps&, tc_clock_page& header) {
+    for (char& c : header.experiment) c = '\0';
+    unsign(header);
+    return Status();
+  });
+}
+
+Result<Recovered> undo(const Carrier& carrier, bool force) {
+  const pid_t pid = carrier.process.pid();
+  TC_CHECK(wait_for_tracing_owner(carrier));
+  Recovered recovered{pid, carrier.process.name(), carrier.experiment(), {}, {}};
+  // The owner may have recovered it while it ended.
+  TC_TRY(const auto found, vdso::find_experiment(pid));
+  if (!found) {
+    recovered.report.bytes_restored = recovered.report.unmapped = true;
+  } else {
+    TC_TRY(recovered.report, vdso::recover(pid, *found, force));
+  }
+  if (!recovered.report.kept.empty()) {
+    forget_name(pid, *found);
+    return recovered;
+  }
+  TC_TRY(recovered.checked, check_recovered(pid));
+  return recovered;
+}
+
+}  // namespace
+
+Result<Recovered> recover_carrier(const Carrier& carrier, bool force) {
+  auto recovered = undo(carrier, force);
+  if (!recovered) {
+    return fail(
+        recovered.error().because_of(fmt::format("cannot recover {}", carrier.process.label())));
+  }
+  return recovered;
+}
+
+std::vector<Carrier> family(Carrier carrier) {
+  std::vector<Carrier> members;
+  const pid_t first = carrier.process.pid();
+  const std::string identity = carrier.found.page_identity;
+  members.push_back(std::move(carrier));
+  if (identity.empty()) return members;
+  for (const pid_t pid : vdso::sharers(identity)) {
+    if (pid == first) continue;
+    auto found = vdso::find_experiment(pid);
+    auto process = targets::Process::open(pid);
+    if (!found || !*found || !process) continue;
+    members.push_back({std::move(*process), std::move(**found)});
+  }
+  return members;
+}
+
+}  // namespace time_chaos::experiment

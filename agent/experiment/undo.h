@@ -1,0 +1,33 @@
+// Recovers targets, and the forked children that share their clock page.
+#pragma once
+
+#include <sys/types.h>
+
+#include <chrono>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "agent/base/error.h"
+#include "agent/experiment/check.h"
+#include "agent/experiment/select.h"
+#include "agent/vdso/recover.h"
+
+namespace time_chaos::experiment {
+
+struct Recovered {
+  pid_t pid = 0;
+  std::string command;
+  std::string experiment;
+  vdso::RecoverReport report;
+  std::optional<Checked> checked;  // nothing while monotonic clocks are kept ahead
+};
+
+// One process. A living agent that traces it (the ptrace engine) is asked to end first, and waited
+// for. Errors are worded as "cannot recover 77 (postgres): ...".
+Result<Recovered> recover_carrier(const Carrier& carrier, bool force);
+
+// `pid` and every process that maps the same clock page; `pid` first.
+std::vector<Carrier> family(Carrier carrier);
+
+}  // namespace time_chaos::experiment

@@ -1,0 +1,138 @@
+// From option texts to requests: what is taken, and the words in which the rest is refused.
+#include "agent/cli/options.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace time_chaos::cli {
+namespace {
+
+using std::chrono::hours;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+// As a command would: all groups on one app.
+struct Parsed {
+  OutputOptions output;
+  TargetOptions targets;
+  ClockOptions clocks;
+  EngineOptions engines;
+};
+Parsed parse(const std::string& line) {
+  Parsed parsed;
+  CLI::App app;
+  add_output(app, parsed.output);
+  add_targets(app, parsed.targets);
+  add_clocks(app, parsed.clocks);
+  add_engines(app, parsed.engines);
+  app.parse(line);
+  return parsed;
+}
+
+TEST(Targets, AddUp) {
+  const auto selection = parse("--pid 7 --name x --pid 8 --experiment e --name y").targets.parse();
+  ASSERT_TRUE(selection) << selection.error().line();
+  EXPECT_THAT(selection->pids, ElementsAre(7, 8));
+  EXPECT_THAT(selection->names, ElementsAre("x", "y"));
+  EXPECT_THAT(selection->experiments, ElementsAre("e"));
+  EXPECT_FALSE(selection->all);
+  EXPECT_TRUE(parse("").targets.parse()->empty());
+}
+
+TEST(Targets, PidsAreNumbersAboveZero) {
+  for (const char* pid : {"0", "-1", "x", "7x", "", " 7", "+7", "99999999999", "0x10", "1.5"}) {
+    TargetOptions options;
+    options.pids = {pid};
+    const auto selection = options.parse();
+    ASSERT_FALSE(selection) << pid;
+    EXPECT_EQ(selection.error().kind(), Exit::kUsage);
+    EXPECT_THAT(selection.error().line(), HasSubstr("--pid "));
+  }
+}
+
+TEST(Targets, NamesAreNotEmpty) {
+  TargetOptions options;
+  options.names = {""};
+  EXPECT_EQ(options.parse().error().kind(), Exit::kUsage);
+}
+
+TEST(Clocks, DefaultToTheWall) {
+  const auto spec = parse("--offset=-1h").clocks.parse();
+  ASSERT_TRUE(spec) << spec.error().line();
+  EXPECT_EQ(spec->offset, -hours(1));
+  EXPECT_EQ(spec->clocks, clock::ClockSet::wall());
+}
+
+TEST(Clocks, ANegativeOffsetMayStandApart) {
+  const auto spec = parse("--offset -1h30m --clocks realtime,CLOCK_TAI").clocks.parse();
+  ASSERT_TRUE(spec) << spec.error().line();
+  EXPECT_EQ(spec->offset, -std::chrono::minutes(90));
+  EXPECT_EQ(spec->clocks, clock::ClockSet((1U << 0) | (1U << 11)));
+}
+
+TEST(Clocks, ErrorsNameTheOption) {
+  const auto none = parse("").clocks.parse();
+  ASSERT_FALSE(none);
+  EXPECT_EQ(none.error().kind(), Exit::kUsage);
+  EXPECT_THAT(none.error().line(), HasSubstr("no --offset given"));
+  const auto offset = parse("--offset 1x").clocks.parse();
+  ASSERT_FALSE(offset);
+  EXPECT_EQ(offset.error().kind(), Exit::kUsage);
+  EXPECT_THAT(offset.error().line(), HasSubstr("--offset: "));
+  const auto clocks = parse("--offset 1h --clocks sundial").clocks.parse();
+  ASSERT_FALSE(clocks);
+  EXPECT_EQ(clocks.error().kind(), Exit::kUsage);
+  EXPECT_THAT(clocks.error().line(), HasSubstr("--clocks: "));
+  EXPECT_THAT(clocks.error().line(), HasSubstr("sundial"));
+}
+
+TEST(Engines, DefaultToTheDetour) {
+  experiment::ShiftRequest request;
+  ASSERT_TRUE(parse("").engines.apply(request));
+  EXPECT_EQ(request.detour, vdso::Detour::kAuto);
+  EXPECT_EQ(request.syscalls, experiment::SyscallEngine::kAuto);
+  EXPECT_FALSE(request.force);
+}
+
+TEST(Engines, AreTakenAsAsked) {
+  experiment::ShiftRequest request;
+  ASSERT_TRUE(parse("--engine-syscalls ptrace --engine-vdso off --force").engines.apply(request));
+  EXPECT_EQ(request.detour, vdso::Detour::kNone);
+  EXPECT_EQ(request.syscalls, experiment::SyscallEngine::kPtrace);
+  EXPECT_TRUE(request.force);
+  request = {};
+  ASSERT_TRUE(parse("--engine-syscalls off --patch five-byte").engines.apply(request));
+  EXPECT_EQ(request.detour, vdso::Detour::kFiveByte);
+  EXPECT_EQ(request.syscalls, experiment::SyscallEngine::kOff);
+}
+
+TEST(Engines, RefuseWhatIsNotKnownAndNoEngineAtAll) {
+  for (const char* line : {"--engine-vdso plt", "--engine-syscalls bpf", "--patch three-byte",
+                           "--engine-vdso off", "--engine-vdso off --engine-syscalls off"}) {
+    experiment::ShiftRequest request;
+    const auto applied = parse(line).engines.apply(request);
+    ASSERT_FALSE(applied) << line;
+    EXPECT_EQ(applied.error().kind(), Exit::kUsage);
+    EXPECT_THAT(applied.error().remedy(), HasSubstr("use "));
+  }
+}
+
+TEST(Output, IsForPeopleUnlessAsked) {
+  EXPECT_FALSE(parse("").output.json);
+  EXPECT_TRUE(parse("--json").output.json);
+  EXPECT_TRUE(parse("-v").output.verbose);
+}
+
+TEST(ParseSpan, IsLongerThanNothing) {
+  EXPECT_FALSE(parse_span(std::nullopt, "--lease")->has_value());
+  EXPECT_EQ(parse_span("30s", "--lease")->value(), std::chrono::seconds(30));
+  for (const char* span : {"0", "0s", "-1s", "", "x"}) {
+    const auto parsed = parse_span(span, "--lease");
+    ASSERT_FALSE(parsed) << span;
+    EXPECT_EQ(parsed.error().kind(), Exit::kUsage);
+    EXPECT_THAT(parsed.error().line(), HasSubstr("--lease"));
+  }
+}
+
+}  // namespace
+}  // namespace time_chaos::cli
