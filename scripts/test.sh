@@ -1,0 +1,117 @@
+#!/usr/bin/env bash
+# Runs all tests, as the continuous integration does.
+#
+#   scripts/test.sh [--quick] [--kernel V]
+#
+#   --quick     unit and golden tests, format and order of the rooms: what one runs before a commit
+#   --kernel V  on another kernel in a virtual machine: not yet
+#
+# On a fresh Debian 12, as root, it installs what it needs. Three parts:
+#   1. a Release build in build/: unit, golden, fuzz, live and benchmark tests, and the demo;
+#   2. lint.sh format rooms;
+#   3. a build with AddressSanitizer and UndefinedBehaviorSanitizer in build-asan/: unit, golden and
+#      fuzz tests. Live tests run in Release only: their kill tests preload a library into the agent,
+#      and a sanitized program accepts none before its own.
+# A part that fails does not keep the others from running. The last line is
+# "N passed, N failed, N skipped"; the exit code is 0 only when nothing failed.
+set -euo pipefail
+self=$(realpath "$0")
+cd "$(dirname "$self")/.."
+
+quick=false
+while (($#)); do
+  case $1 in
+    --quick) quick=true ;;
+    --kernel | --kernel=*)
+      echo "test.sh: tests on other kernels are not there yet; they come with the BPF engine" >&2
+      exit 2
+      ;;
+    -h | --help) sed -n '2,/^set /{/^set /!s/^# \{0,1\}//p}' "$self"; exit 0 ;;
+    *) echo "test.sh: $1 is not known; see scripts/test.sh --help" >&2; exit 2 ;;
+  esac
+  shift
+done
+
+jobs=$(nproc)
+results=$(mktemp -d)
+trap 'rm -rf "$results"' EXIT
+
+title() { printf '\n== %s (at %d:%02d)\n' "$1" $((SECONDS / 60)) $((SECONDS % 60)); }
+
+# check NAME COMMAND...: one line in the results.
+check() {
+  local name=$1
+  shift
+  title "$name"
+  if "$@" </dev/null; then
+    echo "passed $name" >>"$results/checks"
+  else
+    echo "failed $name" >>"$results/checks"
+    return 1
+  fi
+}
+
+# run_tests STEP BUILD JOBS LABELS: the results are in STEP.xml. Passed tests are counted, not listed.
+run_tests() {
+  title "tests: $1"
+  ctest --test-dir "$2" -j "$3" -L "^($4)\$" --no-tests=error --output-on-failure --timeout 600 \
+    --output-junit "$results/$1.xml" </dev/null |
+    grep -vE '^ *Start +[0-9]+:|^ *[0-9]+/[0-9]+ Test .*Passed' || true
+  [[ -s $results/$1.xml ]] || echo "failed ctest, step $1" >>"$results/checks"
+}
+
+# configure PRESET: quiet unless it fails.
+configure() {
+  cmake --preset "$1" -DTIME_CHAOS_TESTS=ON >"$results/cmake.log" 2>&1 && return
+  cat "$results/cmake.log"
+  return 1
+}
+
+# The test programs of a build directory that need no time-chaos.
+unit_programs() {
+  ninja -C "$1" -t targets all | sed -nE 's/^(unit_[a-z0-9_]+|golden_test|fuzz_[a-z0-9_]+): phony$/\1/p'
+}
+
+build_release() {
+  local targets=(all bench)
+  configure release || return
+  if $quick; then mapfile -t targets < <(unit_programs build); fi
+  ninja -C build -j "$jobs" --quiet "${targets[@]}"
+}
+
+# Sanitized live tests would be built for nothing.
+build_sanitized() {
+  local targets
+  configure asan || return
+  mapfile -t targets < <(unit_programs build-asan)
+  ((${#targets[@]})) || { echo "no tests in build-asan"; return 1; }
+  ninja -C build-asan -j "$jobs" --quiet "${targets[@]}"
+}
+
+title "packages"
+scripts/packages.sh build test lint
+# Kept in .cache/; a series that cannot be had is skipped by the tests, aloud.
+check "golden: vDSO images of Debian's kernels" tests/golden/fetch-vdso.py || true
+if check "build: release" build_release; then
+  if $quick; then
+    run_tests release build "$jobs" 'unit|golden'
+  else
+    run_tests release build "$jobs" 'unit|golden|fuzz'
+    # One at a time: readings are held against the clock.
+    run_tests live build 1 'live|bench'
+  fi
+fi
+if $quick; then
+  check "lint" scripts/lint.sh format rooms || true
+else
+  # clang-tidy is a step of its own, scripts/lint.sh tidy: it takes longer than all the tests.
+  check "lint" scripts/lint.sh format rooms || true
+  if check "build: sanitizers" build_sanitized; then
+    run_tests sanitizers build-asan "$jobs" 'unit|golden|fuzz'
+  fi
+  # Last, because it configures build/ without the tests, as on a machine that has nothing else.
+  check "demo" scripts/demo.sh || true
+fi
+
+printf '\ntook %d:%02d\n' $((SECONDS / 60)) $((SECONDS % 60))
+scripts/test_summary.py "$results"
