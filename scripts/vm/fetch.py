@@ -9,12 +9,21 @@ are there.
 """
 
 import argparse
+import shutil
 import sys
 
 import kernels
 import qemu
 from cache import locked, scratch
 from debian import Missing
+
+
+def find_program(name):
+    """As root's path has it: sbin is not in everybody's."""
+    found = shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin")
+    if not found:
+        raise FileNotFoundError(f"{name} is not installed (scripts/packages.sh vm)")
+    return found
 
 
 def fetch_all(series, refresh=False):

@@ -13,14 +13,14 @@ DIRECTORIES = "bin applets proc sys dev tmp run etc lib lib64 usr mnt root"
 
 class Archive:
     def __init__(self):
-        self._entries = {}  # name -> (mode, data, (major, minor))
+        self._entries = {}  # name -> (mode, data, (major, minor), time of change)
 
-    def _add(self, name, mode, data=b"", device=(0, 0)):
+    def _add(self, name, mode, data=b"", device=(0, 0), changed=0):
         name = name.strip("/")
         parent = name.rpartition("/")[0]
         if parent and parent not in self._entries:
             self.directory(parent)
-        self._entries[name] = (mode, data, device)
+        self._entries[name] = (mode, data, device, changed)
 
     def directory(self, name):
         self._add(name, stat.S_IFDIR | 0o755)
@@ -36,15 +36,17 @@ class Archive:
 
     def file(self, name, path):
         path = pathlib.Path(path)
-        mode = 0o755 if path.stat().st_mode & 0o111 else 0o644
-        self._add(name, stat.S_IFREG | mode, path.read_bytes())
+        status = path.stat()
+        mode = 0o755 if status.st_mode & 0o111 else 0o644
+        # The time, because Python holds its compiled files against it.
+        self._add(name, stat.S_IFREG | mode, path.read_bytes(), changed=int(status.st_mtime))
 
-    def program(self, path, name=None):
-        """A program as /bin/NAME, and the shared libraries that it needs."""
-        path = pathlib.Path(path)
-        self.file(f"bin/{name or path.name}", path)
+    def program(self, source, name=None, path=None):
+        """A program as /bin/NAME or as `path`, and the shared libraries that it needs."""
+        source = pathlib.Path(source)
+        self.file(path or f"bin/{name or source.name}", source)
         # Fails for what is not an ELF file or needs no library.
-        listing = subprocess.run(["ldd", str(path)], capture_output=True, text=True).stdout
+        listing = subprocess.run(["ldd", str(source)], capture_output=True, text=True).stdout
         for library in re.findall(r"(/\S+) \(0x", listing):
             if library.strip("/") not in self._entries:
                 self.file(library, library)
@@ -53,12 +55,12 @@ class Archive:
         with open(path, "wb") as out:
             for number, (name, entry) in enumerate(self._entries.items(), start=1):
                 self._write(out, number, name, *entry)
-            self._write(out, 0, "TRAILER!!!", 0, b"", (0, 0))
+            self._write(out, 0, "TRAILER!!!", 0, b"", (0, 0), 0)
 
     @staticmethod
-    def _write(out, number, name, mode, data, device):
+    def _write(out, number, name, mode, data, device, changed):
         name = name.encode() + b"\0"
-        fields = [number, mode, 0, 0, 1, 0, len(data), 0, 0, *device, len(name), 0]
+        fields = [number, mode, 0, 0, 1, changed, len(data), 0, 0, *device, len(name), 0]
         header = b"070701" + b"".join(b"%08X" % field for field in fields) + name
         out.write(header + bytes(-len(header) % 4) + data + bytes(-len(data) % 4))
 

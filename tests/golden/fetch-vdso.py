@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Fetches the vDSO images that golden_test checks: one of each Debian kernel series we care about.
 
-    fetch-vdso.py [--refresh] [OUTPUT_DIRECTORY]        (default: vdso/ in the cache)
+    fetch-vdso.py [--refresh] [OUTPUT_DIRECTORY]        (default: .cache/vdso of this source tree)
 
 The images are not kept in the repository because they are other people's builds and because the
 newest build is the interesting one. For every series the kernel is fetched as for the virtual machines
@@ -26,7 +26,7 @@ import zlib
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "scripts" / "vm"))
 
 import kernels
-from cache import cache, locked, scratch
+from cache import SOURCE_TREE, locked, scratch
 from debian import Missing
 
 PAGE = 4096
@@ -79,7 +79,7 @@ def find_vdso64(vmlinux):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--refresh", action="store_true", help="fetch again what is already there")
-    parser.add_argument("output", nargs="?", type=pathlib.Path, default=cache() / "vdso")
+    parser.add_argument("output", nargs="?", type=pathlib.Path, default=SOURCE_TREE / ".cache" / "vdso")
     arguments = parser.parse_args()
     output = arguments.output.resolve()
     output.mkdir(parents=True, exist_ok=True)

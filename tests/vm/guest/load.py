@@ -1,0 +1,60 @@
+"""No reading may be lost under load: 48 threads in a hot loop of system calls, next to a program that
+makes the same calls and is not a target, so that the engine's programs are preempted everywhere."""
+
+import signal
+import time
+
+import kernel
+from programs import Stage
+from shift import HOUR, check_counters, recover, wait_until_shifted
+from tap import Skip, check
+
+THREADS = 48
+READINGS = 1_050_000
+
+
+def _numbers(line):
+    words = line.split()
+    return int(words[1]), int(words[3])
+
+
+def loss():
+    if "preempt=full" in kernel.command_line() and kernel.preemption() != "full":
+        raise Skip(f"this kernel's preemption cannot be chosen at boot (it is {kernel.preemption()})")
+    with Stage() as stage:
+        target = stage.program("/targets/loss", str(THREADS), str(READINGS), str(HOUR))
+        other = stage.program("/targets/loss", "4", "1000000000", "0")
+        agent = stage.agent([target], f"--offset={HOUR}s")
+        wait_until_shifted(agent, [target])
+        other.process.stdin.write(b"go\n")
+        other.process.stdin.flush()
+        began = time.monotonic()
+        readings, wrong = _numbers(target.ask("go", patience=240))
+        took = time.monotonic() - began
+        other.end(signal.SIGKILL)
+        check(readings >= 10**6, "only", readings, "readings")
+        check(wrong == 0, wrong, "of", readings, "readings were not shifted:", target.text())
+        comments = check_counters([target], "bpf")
+        recover(agent)
+    return [f"{readings} readings in {took:.1f} s, preemption {kernel.preemption()}: none lost", *comments]
+
+
+def bystander():
+    """The program next to it reads true time all the while."""
+    with Stage() as stage:
+        target = stage.program("/targets/loss", "8", "1000000000", str(HOUR))
+        other = stage.program("/targets/loss", "8", "100000", "0")
+        agent = stage.agent([target], f"--offset={HOUR}s")
+        wait_until_shifted(agent, [target])
+        target.process.stdin.write(b"go\n")
+        target.process.stdin.flush()
+        readings, wrong = _numbers(other.ask("go", patience=240))
+        check(wrong == 0, wrong, "of", readings, "readings of another program were wrong:", other.text())
+        target.end(signal.SIGKILL)
+    return [f"{readings} readings of a program that is no target: all true"]
+
+
+CASES = [
+    ("no reading is lost, 48 threads", loss, ("tsc", "full")),
+    ("a busy program that is no target", bystander, ("tsc",)),
+]

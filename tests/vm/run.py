@@ -1,0 +1,112 @@
+#!/usr/bin/env python3
+"""Runs the tests on other kernels: boots each of them in QEMU, several times with different arguments, and
+runs in each boot the cases that are meant for it (guest/).
+
+    run.py [--kernel SERIES]... [--boot NAME]... [--case PATTERN] [--build DIR] [--junit FILE] [-v]
+    run.py --measure [--kernel SERIES]...
+
+Prints every test that failed or was skipped, -v all of them with what they say. Exits with 0 when none
+failed and at least one kernel ran. The programs are those of DIR (default: build/): time-chaos and
+vm_targets must be built.
+"""
+
+import argparse
+import concurrent.futures
+import pathlib
+import sys
+import tempfile
+import time
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parents[1] / "scripts" / "vm"))
+
+import fetch
+import guest
+import initramfs
+import kernels
+import results
+from debian import Missing
+from guest_python import add_python
+
+# What a kernel is booted with. Two processors, so that programs are preempted and also run side by side.
+BOOTS = {
+    "tsc": "",
+    "full": "preempt=full",
+    "hpet": "clocksource=hpet",
+    "lockdown": "lockdown=integrity",
+}
+GUEST_MODULES = ("argparse", "collections", "contextlib", "dataclasses", "fnmatch", "json", "platform", "select",
+                 "signal", "statistics", "subprocess", "traceback", "encodings.ascii", "encodings.latin_1")
+TOOLS = ("bpftool", "unshare", "setpriv")
+TIMEOUT = 400  # seconds; a boot with its cases takes less than a minute
+
+
+def pack(build, path):
+    """One initramfs for all boots."""
+    archive = initramfs.base()
+    archive.program(build / "time-chaos")
+    for tool in TOOLS:
+        archive.program(fetch.find_program(tool))
+    add_python(archive, GUEST_MODULES)
+    for target in sorted((build / "tests/vm/targets").iterdir()):
+        archive.program(target, path=f"targets/{target.name}")
+    archive.file("targets/watch.py", HERE / "targets/watch.py")
+    for module in sorted((HERE / "guest").glob("*.py")):
+        archive.file(f"tests/{module.name}", module)
+    archive.write(path)
+
+
+def job(boot, pattern):
+    return f"exec python3 -B /tests/main.py {boot} '{pattern}'\n"
+
+
+def run_boot(series, boot, packed, pattern):
+    outcome = guest.run_job(series, packed, job(boot, pattern), BOOTS.get(boot, ""), TIMEOUT)
+    return results.parse(f"{series} {boot}", outcome)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--kernel", action="append", metavar="SERIES", help=f"of {' '.join(kernels.SERIES)}")
+    parser.add_argument("--boot", action="append", choices=list(BOOTS))
+    parser.add_argument("--case", default="*", metavar="PATTERN")
+    parser.add_argument("--build", type=pathlib.Path, default=HERE.parents[1] / "build")
+    parser.add_argument("--junit", type=pathlib.Path)
+    parser.add_argument("--jobs", type=int, default=2, help="guests at a time")
+    parser.add_argument("--measure", action="store_true", help="what calls cost; one guest at a time")
+    parser.add_argument("-v", "--verbose", action="store_true")
+    arguments = parser.parse_args()
+    series = [kernels.series_of(text) for text in arguments.kernel or kernels.SERIES]
+    if None in series:
+        parser.error(f"there are the kernels {' '.join(kernels.SERIES)}")
+    try:
+        missing = fetch.fetch_all(series)
+    except Missing as why:
+        sys.exit(f"run.py: no QEMU: {why}")
+    there = [one for one in series if one not in missing]
+    if not there:
+        sys.exit("run.py: not one kernel could be had")
+
+    began = time.monotonic()
+    with tempfile.NamedTemporaryFile(prefix="initramfs-") as packed:
+        pack(arguments.build, packed.name)
+        if arguments.measure:
+            return results.show_measurements(
+                (one, guest.run_job(one, packed.name, job("measure", ""), "", TIMEOUT)) for one in there)
+        # The longest first, so that no processor waits for the last one alone.
+        boots = [(one, boot) for boot in arguments.boot or BOOTS for one in there]
+        with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
+            running = [pool.submit(run_boot, one, boot, packed.name, arguments.case) for one, boot in boots]
+            done = []
+            for future in concurrent.futures.as_completed(running):
+                done.append(future.result())
+                results.show(done[-1], arguments.verbose)
+    done += [results.skipped(one, why) for one, why in missing.items()]
+    if arguments.junit:
+        results.write_junit(done, arguments.junit)
+    print(f"took {time.monotonic() - began:.0f} s")
+    return results.summary(done)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
