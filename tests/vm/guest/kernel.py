@@ -2,13 +2,12 @@
 
 import json
 import os
-import platform
 import subprocess
 
 
 def release():
     """(6, 12)"""
-    major, minor = platform.release().split(".")[:2]
+    major, minor = os.uname().release.split(".")[:2]
     return int(major), int(minor)
 
 

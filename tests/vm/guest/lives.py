@@ -1,14 +1,13 @@
 """Cases about how an experiment ends, and about where the agent runs and what it may do."""
 
-import os
 import signal
 import time
 
 import kernel
-from programs import Stage, eventually, now, time_chaos
-from shift import HOUR, check_nothing_left, recover, wait_until_shifted
+from programs import Stage, now, time_chaos
+from shift import HOUR, bpf_cannot_shift, check_nothing_left, recover, wait_until_shifted
 from spans import check_spans
-from tap import Failed, check
+from tap import check
 
 
 def _bpf_only(objects):
@@ -51,7 +50,6 @@ def detached():
         moments.append((asked, now()))
         time.sleep(0.2)
         target.end()
-        from shift import bpf_cannot_shift
         readings = check_spans(target, [0, -HOUR, 0], moments, lambda way: not bpf_cannot_shift(way))
     check_nothing_left(before)
     return [f"{readings} readings, all as they should be", f"{len(pinned)} pinned, e.g. {pinned[0]}"]
@@ -86,7 +84,6 @@ def own_pid_namespace():
         shifted, asked, over = (int(float(open(f"/tmp/{name}").read()) * 1e9) for name in ("shifted", "asked", "over"))
         tick = 20_000_000
         moments = [(0, shifted + tick), (asked - tick, over + tick)]
-        from shift import bpf_cannot_shift
         readings = check_spans(inner, [0, HOUR, 0], moments, lambda way: not bpf_cannot_shift(way))
         outside.end()
         check_spans(outside, [0], [])

@@ -2,10 +2,9 @@
 
 import time
 
-import kernel
 from programs import Stage
 from shift import recover, wait_until_shifted
-from tap import Skip, check
+from tap import check
 
 SHIFT = 5 * 3600
 WALL = {0, 5, 8, 11}  # REALTIME, REALTIME_COARSE, REALTIME_ALARM, TAI (time.h)

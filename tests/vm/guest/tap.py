@@ -2,7 +2,6 @@
 
 import fnmatch
 import time
-import traceback
 
 
 class Failed(Exception):
@@ -33,6 +32,7 @@ def run(cases, wanted):
         except Failed as why:
             verdict, comments = "not ok", str(why).splitlines()
         except Exception:  # a case that breaks must not take the others with it
+            import traceback  # slow to import here, and seldom wanted
             verdict, comments = "not ok", traceback.format_exc().splitlines()
         failed += verdict != "ok"
         print(f"{verdict} {number} - {name}{remark}", flush=True)
