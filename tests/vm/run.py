@@ -41,10 +41,10 @@ TOOLS = ("bpftool", "unshare", "setpriv")
 TIMEOUT = 400  # seconds; a boot with its cases takes less than a minute
 
 
-def pack(build, path):
+def pack(build, program, path):
     """One initramfs for all boots."""
     archive = initramfs.base()
-    archive.program(build / "time-chaos")
+    archive.program(program, "time-chaos")
     for tool in TOOLS:
         archive.program(fetch.find_program(tool))
     add_python(archive, GUEST_MODULES)
@@ -71,6 +71,7 @@ def main():
     parser.add_argument("--boot", action="append", choices=list(BOOTS))
     parser.add_argument("--case", default="*", metavar="PATTERN")
     parser.add_argument("--build", type=pathlib.Path, default=HERE.parents[1] / "build")
+    parser.add_argument("--program", type=pathlib.Path, help="another time-chaos than DIR's")
     parser.add_argument("--junit", type=pathlib.Path)
     parser.add_argument("--jobs", type=int, default=2, help="guests at a time")
     parser.add_argument("--measure", action="store_true", help="what calls cost; one guest at a time")
@@ -89,7 +90,7 @@ def main():
 
     began = time.monotonic()
     with tempfile.NamedTemporaryFile(prefix="initramfs-") as packed:
-        pack(arguments.build, packed.name)
+        pack(arguments.build, arguments.program or arguments.build / "time-chaos", packed.name)
         if arguments.measure:
             return results.show_measurements(
                 (one, guest.run_job(one, packed.name, job("measure", ""), "", TIMEOUT)) for one in there)

@@ -6,7 +6,7 @@ import time
 
 import kernel
 from programs import Stage
-from shift import HOUR, check_counters, recover, wait_until_shifted
+from shift import HOUR, bpf_cannot_shift, check_counters, recover, wait_until_shifted
 from tap import Skip, check
 
 THREADS = 48
@@ -19,10 +19,21 @@ def _numbers(line):
 
 
 def loss():
+    return _loss([])
+
+
+def loss_of_time():
+    """time(2) as well, where it can be shifted at all."""
+    if bpf_cannot_shift("sys_time"):
+        raise Skip("raw time(2) cannot be shifted by BPF before Linux 7.1")
+    return _loss(["time"])
+
+
+def _loss(also):
     if "preempt=full" in kernel.command_line() and kernel.preemption() != "full":
         raise Skip(f"this kernel's preemption cannot be chosen at boot (it is {kernel.preemption()})")
     with Stage() as stage:
-        target = stage.program("/targets/loss", str(THREADS), str(READINGS), str(HOUR))
+        target = stage.program("/targets/loss", str(THREADS), str(READINGS), str(HOUR), *also)
         other = stage.program("/targets/loss", "4", "1000000000", "0")
         agent = stage.agent([target], f"--offset={HOUR}s")
         wait_until_shifted(agent, [target])
@@ -56,5 +67,6 @@ def bystander():
 
 CASES = [
     ("no reading is lost, 48 threads", loss, ("tsc", "full")),
+    ("no reading of time(2) is lost, 48 threads", loss_of_time, ("tsc", "full")),
     ("a busy program that is no target", bystander, ("tsc",)),
 ]

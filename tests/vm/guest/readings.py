@@ -33,11 +33,15 @@ def _bracketed(program, question):
     return answers, before, clocks()
 
 
-def _check_clocks(program, shifted):
+def _check_clocks(program, shifted, detoured=True):
+    """`detoured`: what the C library says is shifted too."""
     answers, before, after = _bracketed(program, "clocks")
     check(len(answers) >= 22, "too few answers:", answers)
     for name, value in answers.items():
-        number = int(name.split("_")[1])
+        way, number = name.split("_")
+        number = int(number)
+        if way == "libc" and not detoured:
+            continue
         if isinstance(before[number], str):
             check(value == before[number], name, "answers", value, "and not", before[number])
         elif number in CPU:
@@ -65,7 +69,7 @@ def _readings(which, flags, clocks, wall, boot, vdso=True):
         agent = stage.agent([program], f"--offset={SHIFT}s", *flags)
         wait_until_shifted(agent, [program], vdso=vdso)
         for _ in range(3):
-            _check_clocks(program, clocks)
+            _check_clocks(program, clocks, vdso)
             _check_tables(program, wall, boot)
         recover(agent)
         _check_tables(program, 0, 0)

@@ -5,6 +5,7 @@ import collections
 
 from tap import Failed
 
+MOST = 6  # threads, and spans of one, that a message lists
 Span = collections.namedtuple("Span", "low high began ended count")
 
 
@@ -21,8 +22,9 @@ def spans_of(program):
 
 
 def _describe(spans):
+    more = f", ... {len(spans) - MOST} more" if len(spans) > MOST else ""
     return ", ".join(f"{span.count} readings {(span.low + span.high) / 2e9:+.3f} s"
-                     f" from {span.began / 1e9:.3f} to {span.ended / 1e9:.3f}" for span in spans)
+                     f" from {span.began / 1e9:.3f} to {span.ended / 1e9:.3f}" for span in spans[:MOST]) + more
 
 
 def check_spans(program, shifts, moments, only=None, order=True):
@@ -43,7 +45,8 @@ def check_spans(program, shifts, moments, only=None, order=True):
         count += sum(span.count for span in spans)
         problems += [f"thread {thread} {way}: {problem}" for problem in found]
     if problems:
-        raise Failed(f"{program}:\n" + "\n".join(problems))
+        more = [f"... and {len(problems) - MOST} more like these"] if len(problems) > MOST else []
+        raise Failed(f"{program}:\n" + "\n".join(problems[:MOST] + more))
     return count
 
 
