@@ -38,7 +38,7 @@ def detached():
         agent = stage.agent([target], f"--offset={-HOUR}s", "--detach")
         wait_until_shifted(agent, [target])
         moments = [(started, now())]
-        check(agent.process.wait(20) == 0, f"the agent exits with {agent.process.returncode}:\n{agent.text()}")
+        check(agent.read_to_end() == 0, f"the agent exits with {agent.process.returncode}:\n{agent.text()}")
         pinned = sorted(one for one in kernel.bpf_objects() - before if one.startswith("pinned"))
         check(pinned, "nothing is pinned under /sys/fs/bpf")
         time.sleep(0.5)
@@ -75,8 +75,7 @@ def own_pid_namespace():
             sleep 0.2
             kill $target; wait $target; cat /tmp/agent; cat /tmp/inner
             """, ready=None)
-        while inner._read(60):
-            pass
+        inner.read_to_end()
         check("agent 0" in inner.lines, f"the agent in the namespace failed:\n{inner.text()}")
         text = inner.text()
         check("bpf" in text, f"it is not the BPF engine:\n{text}")
@@ -104,9 +103,7 @@ def no_cap_bpf():
         recover(agent)
         agent = stage.agent([target], f"--offset={HOUR}s", "--engine-syscalls=bpf",
                             command=("setpriv", f"--bounding-set={dropped}", f"--inh-caps={dropped}", "time-chaos"))
-        while agent._read(60):
-            pass
-        code = agent.process.wait()
+        code = agent.read_to_end()
         check(code == 3, f"bpf asked for by name without permission exits with {code}:\n{agent.text()}")
         code, text = time_chaos("status", f"--pid={target.pid}")
         check(f"{target.pid} watch" not in text, f"refused, but the target is shifted: {text}")
@@ -131,9 +128,7 @@ def lockdown_refuses():
     with Stage() as stage:
         target = stage.watch("mixed", 1)
         agent = stage.agent([target], f"--offset={HOUR}s", "--engine-syscalls=bpf")
-        while agent._read(60):
-            pass
-        code = agent.process.wait()
+        code = agent.read_to_end()
         check(code in (3, 5), f"the agent exits with {code}:\n{agent.text()}")
         check(len(agent.lines) == 1 and "lockdown" in agent.text(), f"it does not say why in one line:\n{agent.text()}")
         code, text = time_chaos("doctor")

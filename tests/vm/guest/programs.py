@@ -49,22 +49,32 @@ class Program:
             seen = len(self.lines)
             check(self._read(patience), f"{self} ended:\n" + self.text())
 
-    def ask(self, line, patience=PATIENCE):
-        """Writes a line, and returns the one that answers it."""
-        before = len(self.lines)
+    def tell(self, line):
         self.process.stdin.write(line.encode() + b"\n")
         self.process.stdin.flush()
+
+    def ask(self, line, patience=PATIENCE, meanwhile=None):
+        """Writes a line, and returns the one that answers it; until then calls `meanwhile`."""
+        before = len(self.lines)
+        self.tell(line)
         while len(self.lines) == before:
-            check(self._read(patience), f"{self} ended:\n" + self.text())
+            if meanwhile and not select.select([self.process.stdout], [], [], 0)[0]:
+                meanwhile()
+            else:
+                check(self._read(patience), f"{self} ended:\n" + self.text())
         return self.lines[before]
+
+    def read_to_end(self):
+        """Its exit code, when it has ended by itself."""
+        while self._read(PATIENCE):
+            pass
+        return self.process.wait(PATIENCE)
 
     def end(self, number=signal.SIGTERM):
         """Ends it with a signal and reads what it still has to say. Returns its exit code."""
         with contextlib.suppress(ProcessLookupError):
             self.process.send_signal(number)
-        while self._read(PATIENCE):
-            pass
-        return self.process.wait(PATIENCE)
+        return self.read_to_end()
 
     def running(self):
         return self.process.poll() is None

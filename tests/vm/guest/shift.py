@@ -42,8 +42,10 @@ def bpf_cannot_shift(way):
 
 
 def shifted_ways(shift, way):
-    if not is_system_call(way):
+    falls_back = kernel.clock_source() == "hpet" and way in ("clock_gettime", "gettimeofday")
+    if not is_system_call(way) and (shift.vdso or not falls_back):
         return shift.vdso
+    # A system call, also one that is made inside a vDSO without a detour.
     return shift.engines == "ptrace" or (shift.engines == "bpf" and not bpf_cannot_shift(way))
 
 
