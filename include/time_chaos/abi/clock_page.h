@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: Apache-2.0 */
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only OR BSD-2-Clause */
 /* The clock page: the one page of data that says what time a target sees.
  *
  * It is mapped MAP_SHARED into the target, read there by the payload, and read and written by
