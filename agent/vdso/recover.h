@@ -23,7 +23,8 @@ struct RecoverReport {
   std::string still_mapped_because;
 };
 
-// Whatever state the target is in. `suspend_seccomp`: --force.
+// Undoes what was found, whatever state it is in. kFailed when another agent has begun an
+// experiment since: that one is not undone. `suspend_seccomp`: --force.
 Result<RecoverReport> recover(pid_t pid, const Found& found, bool suspend_seccomp);
 
 }  // namespace time_chaos::vdso
