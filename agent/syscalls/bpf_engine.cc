@@ -10,31 +10,35 @@ namespace {
 
 using targets::Lockdown;
 
+// Before, the kernel's clock data are not where the program looks for them.
+constexpr KernelVersion kOldestTime{6, 15};
+
 std::string version_text(KernelVersion version) {
   return fmt::format("{}.{}", version.major, version.minor);
 }
 
 }  // namespace
 
-Status bpf_permitted(const targets::Machine& machine, const KernelFacts& kernel) {
+std::vector<Error> bpf_obstacles(const targets::Machine& machine, const KernelFacts& kernel) {
+  std::vector<Error> obstacles;
   if (kernel.version < kOldestKernel) {
-    return fail(Exit::kUnsupported,
-                fmt::format("Linux {} is too old for it", version_text(kernel.version)),
-                fmt::format("use Linux {} or later", version_text(kOldestKernel)));
+    obstacles.emplace_back(Exit::kUnsupported,
+                           fmt::format("Linux {} is too old for it", version_text(kernel.version)),
+                           fmt::format("use Linux {} or later", version_text(kOldestKernel)));
   }
   if (machine.lockdown == Lockdown::kIntegrity || machine.lockdown == Lockdown::kConfidentiality) {
-    return fail(Exit::kNotPermitted,
-                fmt::format("lockdown ({}) refuses BPF to write user memory",
-                            targets::name(machine.lockdown)),
-                "boot without Secure Boot or lockdown=");
+    obstacles.emplace_back(Exit::kNotPermitted,
+                           fmt::format("lockdown ({}) refuses BPF to write user memory",
+                                       targets::name(machine.lockdown)),
+                           "boot without lockdown (Secure Boot switches it on)");
   }
   if (!machine.btf) {
-    return fail(Exit::kUnsupported, "this kernel has no BTF (/sys/kernel/btf/vmlinux)",
-                "use a kernel with CONFIG_DEBUG_INFO_BTF");
+    obstacles.emplace_back(Exit::kUnsupported, "this kernel has no BTF (/sys/kernel/btf/vmlinux)",
+                           "use a kernel with CONFIG_DEBUG_INFO_BTF");
   }
   if (!machine.initial_user_namespace) {
-    return fail(Exit::kNotPermitted, "BPF is not for a user namespace of its own",
-                "run the agent in the machine's own user namespace");
+    obstacles.emplace_back(Exit::kNotPermitted, "BPF is not for a user namespace of its own",
+                           "run the agent in the machine's own user namespace");
   }
   // bpf_probe_write_user wants CAP_SYS_ADMIN besides the other two, which it includes
   // (bpf_tracing_func_proto, kernel/trace/bpf_trace.c).
@@ -42,9 +46,16 @@ Status bpf_permitted(const targets::Machine& machine, const KernelFacts& kernel)
     std::string missing = "CAP_SYS_ADMIN";
     if (!machine.has(CAP_BPF)) missing += ", CAP_BPF";
     if (!machine.has(CAP_PERFMON)) missing += ", CAP_PERFMON";
-    return fail(Exit::kNotPermitted, "no " + missing, "run as root, or with CAP_SYS_ADMIN");
+    obstacles.emplace_back(Exit::kNotPermitted, "no " + missing,
+                           "run as root, or with CAP_SYS_ADMIN");
   }
-  return {};
+  return obstacles;
+}
+
+Status bpf_permitted(const targets::Machine& machine, const KernelFacts& kernel) {
+  const auto obstacles = bpf_obstacles(machine, kernel);
+  if (obstacles.empty()) return {};
+  return fail(obstacles.front());
 }
 
 Result<BpfEngine> BpfEngine::start(uint32_t pages) {
@@ -61,7 +72,11 @@ Result<BpfEngine> BpfEngine::start(uint32_t pages) {
       if (!first) first = loaded.error();
       continue;
     }
-    const Status time = add_time(*loaded);
+    const Status time =
+        kernel.version < kOldestTime
+            ? fail(Exit::kUnsupported, "this kernel lets no program stand in for it",
+                   "use Linux 7.1 or later, or --engine-syscalls ptrace")
+            : add_time(*loaded);
     BpfState::Fds fds{std::move(loaded->targets), std::move(loaded->pages),
                       std::move(loaded->counts), std::move(loaded->programs)};
     TC_TRY(BpfState state, BpfState::over(std::move(fds)));
@@ -76,7 +91,7 @@ Result<BpfEngine> BpfEngine::start(uint32_t pages) {
 }
 
 Status BpfEngine::pin() const {
-  return pin_links(state_.id(), links_);
+  return pin_links(state_->id(), links_);
 }
 
 }  // namespace time_chaos::syscalls

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -16,8 +17,10 @@
 
 namespace time_chaos::syscalls {
 
-// What is known to stand against it before anything is tried: no BTF, lockdown, missing
-// capabilities, a user namespace, an old kernel. Each with its remedy.
+// What is known to stand against it before anything is tried: an old kernel, lockdown, no BTF, a
+// user namespace, missing capabilities. Each with its remedy.
+std::vector<Error> bpf_obstacles(const targets::Machine& machine, const KernelFacts& kernel);
+// The first of them.
 Status bpf_permitted(const targets::Machine& machine, const KernelFacts& kernel);
 
 class BpfEngine {
@@ -26,21 +29,23 @@ class BpfEngine {
   // error names what every one of them met.
   static Result<BpfEngine> start(uint32_t pages);
 
-  [[nodiscard]] const BpfState& state() const { return state_; }
+  [[nodiscard]] const std::shared_ptr<const BpfState>& state() const { return state_; }
   [[nodiscard]] const Hooks& hooks() const { return hooks_; }
   // Better hooks that this kernel refused, and why: for -v.
   [[nodiscard]] const std::vector<std::string>& refused() const { return refused_; }
   // Why raw time(2) calls show the host's time; nothing where they are shifted.
   [[nodiscard]] const std::optional<Error>& no_time() const { return no_time_; }
 
-  // From here on it lives until unpin(state().id()), also without this agent.
+  // From here on it lives until unpin(state()->id()), also without this agent.
   Status pin() const;
 
  private:
   BpfEngine(BpfState state, Hooks hooks, std::vector<BpfLink> links)
-      : state_(std::move(state)), hooks_(std::move(hooks)), links_(std::move(links)) {}
+      : state_(std::make_shared<const BpfState>(std::move(state))),
+        hooks_(std::move(hooks)),
+        links_(std::move(links)) {}
 
-  BpfState state_;
+  std::shared_ptr<const BpfState> state_;
   Hooks hooks_;
   std::vector<BpfLink> links_;
   std::vector<std::string> refused_;

@@ -69,6 +69,15 @@ std::vector<BpfState::Entry> BpfState::targets() const {
   return entries;
 }
 
+std::optional<tc_bpf_target> BpfState::find(const KernelProcess& process) const {
+  tc_bpf_target target{};
+  if (::bpf_map_lookup_elem(fds_.targets.get(), &process.tgid, &target) != 0 ||
+      process.started_last < target.started_first || process.started_first > target.started_last) {
+    return std::nullopt;
+  }
+  return target;
+}
+
 Status BpfState::put(uint32_t tgid, const tc_bpf_target& target) const {
   if (::bpf_map_update_elem(fds_.targets.get(), &tgid, &target, BPF_ANY) == 0) return {};
   if (errno == E2BIG) {

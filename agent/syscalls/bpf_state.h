@@ -4,12 +4,14 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "agent/base/error.h"
 #include "agent/base/scoped_fd.h"
+#include "agent/syscalls/bpf_processes.h"
 #include "time_chaos/abi/bpf_state.h"
 
 namespace time_chaos::syscalls {
@@ -42,6 +44,8 @@ class BpfState {
   // By the kernel's tgid.
   using Entry = std::pair<uint32_t, tc_bpf_target>;
   [[nodiscard]] std::vector<Entry> targets() const;
+  // The entry of that very process.
+  [[nodiscard]] std::optional<tc_bpf_target> find(const KernelProcess& process) const;
   Status put(uint32_t tgid, const tc_bpf_target& target) const;
   // Not an error if it is not there.
   Status drop(uint32_t tgid) const;

@@ -77,7 +77,8 @@ struct tc_clock_page {
   uint64_t owner_start;   /* its start time (field 22 of /proc/PID/stat) */
   uint64_t owner_pidns;   /* inode of its pid namespace: owner_pid means nothing outside */
   int64_t created_sec;    /* real CLOCK_REALTIME at attach */
-  int64_t reserved0;
+  uint64_t twin;          /* a random number that the BPF engine's copy of this page carries as
+                             well; 0: there is no such copy */
   char experiment[TC_EXPERIMENT_NAME_MAX];
   uint8_t reserved1[TC_COPY_STRIDE - TC_CLOCK_COUNT * 128 - 64 - TC_EXPERIMENT_NAME_MAX];
   struct tc_clock_map maps1[TC_CLOCK_COUNT];
