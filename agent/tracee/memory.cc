@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -44,6 +45,14 @@ Result<std::vector<uint8_t>> Memory::read(uint64_t address, uint64_t size) const
   std::vector<uint8_t> bytes(size);
   TC_CHECK(read(address, bytes));
   return bytes;
+}
+
+size_t Memory::read_as_target(uint64_t address, std::span<uint8_t> into) const {
+  const iovec ours{into.data(), into.size()};
+  // NOLINTNEXTLINE(performance-no-int-to-ptr): of another process
+  const iovec theirs{reinterpret_cast<void*>(address), into.size()};
+  const ssize_t got = ::process_vm_readv(pid_, &ours, 1, &theirs, 1, 0);
+  return got < 0 ? 0 : static_cast<size_t>(got);
 }
 
 bool Memory::present(uint64_t address) const {

@@ -26,6 +26,9 @@ class Memory {
   Status read(uint64_t address, std::span<uint8_t> into) const;
   Result<std::vector<uint8_t>> read(uint64_t address, uint64_t size) const;
   Status write(uint64_t address, std::span<const uint8_t> bytes);
+  // As much as the target itself could read from there on: it ends at a guard page, which the file
+  // would read through. Returns the number of bytes.
+  [[nodiscard]] size_t read_as_target(uint64_t address, std::span<uint8_t> into) const;
   // Something is mapped there and readable.
   [[nodiscard]] bool present(uint64_t address) const;
 

@@ -33,21 +33,26 @@ Result<StoppedWorld> StoppedWorld::stop_these(pid_t pid, const std::vector<pid_t
 Status StoppedWorld::seize_new(pid_t pid, const std::vector<pid_t>& tids, bool* any) {
   *any = false;
   const size_t before = threads_.size();
+  // Seized first, because that stops nobody: the stop begins with the first interrupt.
   for (const pid_t tid : tids) {
-    const bool known = std::any_of(threads_.begin(), threads_.end(),
-                                   [&](const Thread& t) { return t.thread.tid() == tid; });
+    const bool known =
+        std::any_of(threads_.begin(), threads_.begin() + static_cast<std::ptrdiff_t>(before),
+                    [&](const Thread& t) { return t.thread.tid() == tid; });
     if (known) continue;
     auto seized = SeizedThread::seize(pid, tid);
-    if (!seized) {
-      if (seized.error().kind() == Exit::kNoTarget) continue;  // ended meanwhile
+    if (seized) {
+      threads_.push_back({*seized, {}, false, false});
+    } else if (seized.error().kind() != Exit::kNoTarget) {  // else it ended meanwhile
       return fail(seized.error());
     }
-    if (!started_) {
-      since_ = std::chrono::steady_clock::now();
-      started_ = true;
-    }
-    if (!seized->request_interrupt()) continue;  // ended meanwhile
-    threads_.push_back({*seized, {}, false, false});
+  }
+  if (!started_ && !threads_.empty()) {
+    since_ = std::chrono::steady_clock::now();
+    started_ = true;
+  }
+  for (size_t i = before; i < threads_.size(); i++) {
+    // An error: it ended meanwhile, and await() will see that.
+    (void)threads_[i].thread.request_interrupt();
   }
   for (size_t i = before; i < threads_.size(); i++) {
     TC_CHECK(await(threads_[i]));
@@ -96,7 +101,7 @@ std::chrono::nanoseconds StoppedWorld::held_for() const {
 void StoppedWorld::release() {
   // First all registers, then all go: the threads that wait longest wait for the others' reads.
   for (Thread& t : threads_) {
-    if (t.stopped) (void)undo_our_eintr(t.thread);
+    if (t.stopped && t.registers.interrupted_without_restart()) (void)undo_our_eintr(t.thread);
   }
   for (Thread& t : threads_) {
     if (t.stopped) (void)t.thread.detach();

@@ -176,6 +176,7 @@ Result<AttachReport> attach(pid_t pid, const AttachPlan& plan, const AttachOptio
   if (report) {
     activated = [&]() -> Status {
       TC_TRY(ClockPage page, ClockPage::open(pid, plan.clock_page()));
+      page.set_twin(options.twin);
       return page.publish(maps);
     }();
   }
@@ -186,22 +187,38 @@ Result<AttachReport> attach(pid_t pid, const AttachPlan& plan, const AttachOptio
   return report;
 }
 
-Result<AttachReport> reuse(pid_t pid, const Found& found, const clock::ClockMaps& maps,
-                           const std::function<void(tc_clock_page&)>& header) {
-  TC_TRY(tracee::Memory memory, tracee::Memory::open(pid));
+namespace {
+
+// Under the lock: still what it was when it was found.
+Status check_still_inert(pid_t pid, const Found& found, const tracee::Memory& memory) {
+  TC_TRY(const auto now, find_experiment(pid));
+  if (!now || now->state != State::kInert || now->page_identity != found.page_identity) {
+    return fail(Exit::kFailed, "another agent has just changed it", "try again");
+  }
   const auto ours = payload::code().first(payload::original_offset());
   TC_TRY(const auto theirs, memory.read(found.code, ours.size()));
-  if (!std::equal(ours.begin(), ours.end(), theirs.begin())) {
-    return fail(Exit::kFailed, "code of another version of time-chaos is still mapped in it",
-                "recover it with that version, or restart the target");
-  }
+  if (std::equal(ours.begin(), ours.end(), theirs.begin())) return {};
+  return fail(Exit::kFailed, "code of another version of time-chaos is still mapped in it",
+              "recover it with that version, or restart the target");
+}
+
+}  // namespace
+
+Result<AttachReport> reuse(pid_t pid, const Found& found, const AttachOptions& options,
+                           const clock::ClockMaps& maps,
+                           const std::function<void(tc_clock_page&)>& header) {
+  TC_TRY(tracee::Memory memory, tracee::Memory::open(pid));
+  TC_TRY(ClockPage page, ClockPage::open(pid, found.clock_page()));
+  page.set_twin(options.twin);
   AttachReport report;
   report.code = found.code;
   report.patches = found.patches();
-  TC_TRY(ClockPage page, ClockPage::open(pid, found.clock_page()));
-  TC_CHECK(page.publish(clock::identity_maps(), header));
+  bool begun = false;
   auto patched = tracee::in_session([&]() -> Result<PatchRun> {
     TC_TRY(const Hold hold, Hold::take(pid));
+    TC_CHECK(check_still_inert(pid, found, memory));
+    begun = true;
+    TC_CHECK(page.publish(clock::identity_maps(), header));
     return write_jumps(pid, memory, report.patches, {});
   });
   if (patched) {
@@ -209,7 +226,7 @@ Result<AttachReport> reuse(pid_t pid, const Found& found, const clock::ClockMaps
     if (auto active = page.publish(maps); !active) patched = fail(active.error());
   }
   if (!patched) {
-    undo(pid, false);
+    if (begun) undo(pid, options.suspend_seccomp);
     return fail(patched.error());
   }
   return report;

@@ -50,25 +50,43 @@ const Move* move_at(const std::vector<Move>& moves, uint64_t entry) {
   return it == moves.end() ? nullptr : &*it;
 }
 
+payload::PageRange behind_first_byte(const PatchRecord& patch) {
+  return {patch.entry + 1, kJumpSize - 1};
+}
+
+// Threads that will come back from a signal handler into the bytes of one of these patches. Almost
+// always none: each stack is read once for all patches, while everybody waits.
+std::vector<const StoppedWorld::Thread*> returning(const tracee::Memory& memory,
+                                                   StoppedWorld& world,
+                                                   const std::vector<PatchRecord>& patches) {
+  Ranges windows;
+  for (const PatchRecord& patch : patches) windows.push_back(behind_first_byte(patch));
+  std::vector<const StoppedWorld::Thread*> found;
+  for (const StoppedWorld::Thread& t : world.threads()) {
+    if (refers_to(memory, 0, t.registers.sp(), windows, kFrameDepth)) found.push_back(&t);
+  }
+  return found;
+}
+
 // Is the way free for one patch? Threads that stand inside are moved to the copy where there is
-// one; false when one cannot be moved, or will come back there from a signal handler.
+// one; false when one cannot be moved, or will come back there.
 Result<bool> clear(const tracee::Memory& memory, StoppedWorld& world, const PatchRecord& patch,
-                   const std::vector<Move>& moves) {
-  const Ranges window{{patch.entry + 1, kJumpSize - 1}};
+                   const std::vector<Move>& moves,
+                   const std::vector<const StoppedWorld::Thread*>& returning) {
+  for (const StoppedWorld::Thread* t : returning) {
+    const Ranges window{behind_first_byte(patch)};
+    if (refers_to(memory, 0, t->registers.sp(), window, kFrameDepth)) return false;
+  }
   const Move* move = move_at(moves, patch.entry);
   for (StoppedWorld::Thread& t : world.threads()) {
     const uint64_t inside = t.registers.ip() - patch.entry;
-    if (inside > 0 && inside < kJumpSize) {
-      const bool movable = t.stopped && move != nullptr && move->copy != 0 &&
-                           std::find(move->boundaries.begin(), move->boundaries.end(), inside) !=
-                               move->boundaries.end();
-      if (!movable) return false;
-      t.registers.set_ip(move->copy + inside);
-      TC_CHECK(t.thread.set_registers(t.registers));
-    }
-    if (refers_to(memory, t.registers.ip(), t.registers.sp(), window, kFrameDepth)) {
-      return false;
-    }
+    if (inside == 0 || inside >= kJumpSize) continue;
+    const bool movable = t.stopped && move != nullptr && move->copy != 0 &&
+                         std::find(move->boundaries.begin(), move->boundaries.end(), inside) !=
+                             move->boundaries.end();
+    if (!movable) return false;
+    t.registers.set_ip(move->copy + inside);
+    TC_CHECK(t.thread.set_registers(t.registers));
   }
   return true;
 }
@@ -80,11 +98,13 @@ Status stop_and_write(pid_t pid, tracee::Memory& memory, std::vector<PatchRecord
   const auto stopped = std::find_if(world.threads().begin(), world.threads().end(),
                                     [](const auto& t) { return t.stopped; });
   if (stopped != world.threads().end()) memory.poke_through(stopped->thread);
+  // Where jumps stand now, no instruction begins behind the first byte.
+  const bool patching = direction == Direction::kPatch;
+  const auto back =
+      patching ? returning(memory, world, *left) : std::vector<const StoppedWorld::Thread*>();
   Status status;
   for (auto patch = left->begin(); status && patch != left->end();) {
-    // Where jumps stand now, no instruction begins behind the first byte.
-    auto free =
-        direction == Direction::kPatch ? clear(memory, world, *patch, moves) : Result<bool>(true);
+    auto free = patching ? clear(memory, world, *patch, moves, back) : Result<bool>(true);
     if (!free) {
       status = fail(free.error());
     } else if (!*free) {

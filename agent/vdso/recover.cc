@@ -22,13 +22,22 @@ class Recover {
   Recover(pid_t pid, bool suspend_seccomp, tracee::Memory memory)
       : pid_(pid), suspend_seccomp_(suspend_seccomp), memory_(std::move(memory)) {}
 
-  Result<RecoverReport> run() {
+  // `seen`: what the caller means to undo.
+  Result<RecoverReport> run(const Found& seen) {
     TC_TRY(const Hold hold, Hold::take(pid_));
     // Now that nobody else can change it: as it is, not as it was found before.
     TC_TRY(auto found, find_experiment(pid_));
     if (!found) {
       report_.bytes_restored = report_.unmapped = true;
       return report_;
+    }
+    // What looked like an agent's remains was an agent at work, which is done by now.
+    const bool same = seen.state == State::kShifted && seen.page_identity == found->page_identity;
+    if (found->state == State::kShifted && !same) {
+      return fail(
+          Exit::kFailed,
+          fmt::format("another agent has just begun experiment {} in it", found->page.experiment),
+          "change it with time-chaos set, or end it with time-chaos recover");
     }
     found_ = std::move(*found);
     TC_TRY(const PatchRun restored, restore_bytes(pid_, memory_, found_.patches()));
@@ -50,6 +59,7 @@ class Recover {
     const bool left_over = found_.stub_written;
     if (left_over) ranges.push_back({found_.stub.address, found_.stub.size});
     TC_CHECK(check_unreferenced(pid_, memory_, ranges));
+    if (left_over) TC_CHECK(look_again());
     if (!found_.pages.empty()) {
       take_marks();
       auto ran = send(hold, /*drop_private_pages=*/true);
@@ -61,6 +71,15 @@ class Recover {
     }
     TC_TRY(const auto left, find_experiment(pid_));
     if (left) return fail(Exit::kFailed, "something of it is still mapped");
+    return {};
+  }
+
+  // A thread that an agent, killed since, had sent on its way may have mapped pages after we looked
+  // for them and before it was seen to have left. The stub's header names them; once it is wiped
+  // nothing does.
+  Status look_again() {
+    TC_TRY(auto found, find_experiment(pid_));
+    if (found) found_ = std::move(*found);
     return {};
   }
 
@@ -162,9 +181,9 @@ class Recover {
   std::vector<Mark> marks_;
 };
 
-// The clocks go back before anything else, for all functions, threads and children at once.
-Result<clock::ClockSet> put_clocks_back(pid_t pid, const Found& found) {
-  TC_TRY(ClockPage page, ClockPage::open(pid, found.clock_page()));
+}  // namespace
+
+Result<clock::ClockSet> put_clocks_back(ClockPage& page) {
   clock::ClockSet kept;
   TC_CHECK(page.update([&](clock::ClockMaps& maps, tc_clock_page& header) {
     const clock::MapPlan plan = clock::plan_recover(maps, clock::read_host_clocks());
@@ -177,19 +196,22 @@ Result<clock::ClockSet> put_clocks_back(pid_t pid, const Found& found) {
   return kept;
 }
 
-}  // namespace
-
-Result<RecoverReport> recover(pid_t pid, const Found& found, bool suspend_seccomp) {
+Result<RecoverReport> recover(pid_t pid, const Found& found, bool suspend_seccomp,
+                              std::shared_ptr<ClockPage> twin) {
   RecoverReport report;
   if (found.state == State::kShifted) {
-    TC_TRY(report.kept, put_clocks_back(pid, found));
+    // Before anything else, for all functions, threads and children at once.
+    TC_TRY(ClockPage page, ClockPage::open(pid, found.clock_page()));
+    page.set_twin(std::move(twin));
+    TC_TRY(report.kept, put_clocks_back(page));
     if (!report.kept.empty()) {
       report.still_mapped_because = "monotonic clocks stay ahead until the process ends";
       return report;
     }
   }
   TC_TRY(tracee::Memory memory, tracee::Memory::open(pid));
-  return tracee::in_session([&] { return Recover(pid, suspend_seccomp, std::move(memory)).run(); });
+  return tracee::in_session(
+      [&] { return Recover(pid, suspend_seccomp, std::move(memory)).run(found); });
 }
 
 }  // namespace time_chaos::vdso

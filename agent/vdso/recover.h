@@ -9,6 +9,7 @@
 
 #include "agent/base/error.h"
 #include "agent/clock/map_plan.h"
+#include "agent/vdso/clock_page.h"
 #include "agent/vdso/find.h"
 
 namespace time_chaos::vdso {
@@ -23,7 +24,13 @@ struct RecoverReport {
   std::string still_mapped_because;
 };
 
-// Whatever state the target is in. `suspend_seccomp`: --force.
-Result<RecoverReport> recover(pid_t pid, const Found& found, bool suspend_seccomp);
+// Undoes what was found, whatever state it is in. kFailed when another agent has begun an
+// experiment since: that one is not undone. `suspend_seccomp`: --force. `twin`: of its clock page.
+Result<RecoverReport> recover(pid_t pid, const Found& found, bool suspend_seccomp,
+                              std::shared_ptr<ClockPage> twin = {});
+
+// The page's clocks show real time again, in one instant; but for monotonic clocks that are ahead,
+// which are returned.
+Result<clock::ClockSet> put_clocks_back(ClockPage& page);
 
 }  // namespace time_chaos::vdso

@@ -13,8 +13,8 @@
 namespace time_chaos::vdso {
 namespace {
 
-constexpr uint64_t kChunk = 4096;
-constexpr size_t kMostStacks = 8;  // nested signals on stacks of their own
+constexpr uint64_t kFirstChunk = 16384;  // most stacks end before
+constexpr size_t kMostStacks = 8;        // nested signals on stacks of their own
 constexpr int kRounds = 25;
 constexpr uint64_t kMoment = 20'000;  // ns
 
@@ -24,20 +24,20 @@ bool inside(uint64_t address, const std::vector<payload::PageRange>& ranges) {
   });
 }
 
-// From sp up to `depth` bytes, or to the end of the stack's mapping. Below sp, red zone included,
-// there are no return addresses, only old ones.
+// From sp up to `depth` bytes, or to the end of the stack. Below sp, red zone included, there are
+// no return addresses, only old ones.
 std::vector<uint64_t> read_stack(const tracee::Memory& memory, uint64_t sp, uint64_t depth) {
+  const uint64_t start = sp & ~uint64_t{7};
   std::vector<uint64_t> words;
-  uint64_t at = sp & ~uint64_t{7};
-  while (words.size() * sizeof(uint64_t) < depth) {
-    const uint64_t size = kChunk - at % kChunk;
+  for (uint64_t chunk = kFirstChunk; words.size() * sizeof(uint64_t) < depth; chunk *= 4) {
     const size_t before = words.size();
+    const uint64_t size = std::min(chunk, depth - before * sizeof(uint64_t));
     words.resize(before + size / sizeof(uint64_t));
-    if (!memory.read(at, {reinterpret_cast<uint8_t*>(words.data() + before), size})) {
-      words.resize(before);
-      break;
-    }
-    at += size;
+    const size_t got = memory.read_as_target(
+        start + before * sizeof(uint64_t),
+        {reinterpret_cast<uint8_t*>(words.data() + before), size & ~uint64_t{7}});
+    words.resize(before + got / sizeof(uint64_t));
+    if (got < size) break;
   }
   return words;
 }

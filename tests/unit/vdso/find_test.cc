@@ -168,10 +168,11 @@ TEST_F(Carrier, ANameWithoutAnEndOrWithControlsIsTamed) {
 TEST_F(Carrier, WithForeignBytesAtAnEntryIsShiftedAndNotRestored) {
   auto memory = this->memory();
   const auto patch = found().patches().front();
+  child_.child().stop();                                        // it must not run into them
   ASSERT_TRUE(memory.write_value(patch.entry, uint8_t{0xeb}));  // neither ours nor the original
   EXPECT_EQ(found().state, State::kShifted);
-  // Put right at once: the child runs into it.
   ASSERT_TRUE(memory.write(patch.entry, {patch.patched, patch.length}));
+  ::kill(child_.pid(), SIGCONT);
 }
 
 // fork() inherits all of it: the child of a target shares its clock page, and one write moves both.
