@@ -34,9 +34,9 @@ def _bracketed(program, question):
     return answers, before, clocks()
 
 
-def _check_clocks(program, shifted, detoured=True):
+def _check_clocks(program, shifted, detoured=True, question="clocks"):
     """`detoured`: what the C library says is shifted too."""
-    answers, before, after = _bracketed(program, "clocks")
+    answers, before, after = _bracketed(program, question)
     check(len(answers) >= 22, "too few answers:", answers)
     for name, value in answers.items():
         way, number = name.split("_")
@@ -98,6 +98,38 @@ def boottime():
         _check_tables(program, 0, SHIFT)
 
 
+def forked():
+    """A forked child shares the shift, and so does a child that the shifted child forks."""
+    with Stage() as stage:
+        program = stage.program("/targets/ask")
+        agent = stage.agent([program], f"--offset={SHIFT}s")
+        wait_until_shifted(agent, [program])
+        for _ in range(3):
+            _check_clocks(program, dict.fromkeys(WALL, SHIFT), question="child")
+        recover(agent)
+        _check_clocks(program, {}, question="child")
+
+
+def executed():
+    """A program that the target executes has no detour: its system calls must not be shifted either."""
+    with Stage() as stage:
+        program = stage.program("/targets/ask")
+        agent = stage.agent([program], f"--offset={SHIFT}s")
+        wait_until_shifted(agent, [program])
+        _check_clocks(program, dict.fromkeys(WALL, SHIFT))
+        _check_clocks(program, {}, question="exec")
+        _check_clocks(program, {})
+
+
+def run_command():
+    """time-chaos run: both engines from the first reading on."""
+    with Stage() as stage:
+        program = stage.program("time-chaos", "run", f"--offset={SHIFT}s", "--", "/targets/ask")
+        _check_clocks(program, dict.fromkeys(WALL, SHIFT))
+        program.process.stdin.close()
+        check(program.read_to_end() == 0, f"it exits with {program.process.returncode}:\n{program.text()}")
+
+
 def traps():
     """What fails without us fails in the same way with us."""
     with Stage() as stage:
@@ -125,5 +157,8 @@ CASES = [
     ("every clock id", every_clock, ("tsc", "hpet")),
     ("every clock id, 32-bit", every_clock_32, ("tsc",)),
     ("boottime and the uptime of sysinfo", boottime, ("tsc",)),
+    ("forked children", forked, ("tsc", "hpet")),
+    ("a program that the target executes", executed, ("tsc",)),
+    ("time-chaos run", run_command, ("tsc",)),
     ("bad clocks and bad pointers", traps, ("tsc", "hpet")),
 ]
