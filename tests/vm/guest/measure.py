@@ -7,7 +7,7 @@ from programs import Stage
 from shift import HOUR, recover, wait_until_shifted
 
 TURNS, ROUNDS, CALLS = 4, 5, 4000
-PTRACE_CALLS = 200
+PTRACE_CALLS = 40
 WARM_UP = "1 500"
 
 
