@@ -79,5 +79,6 @@ def base():
     applets = subprocess.run([busybox, "--list"], capture_output=True, text=True, check=True).stdout
     for applet in applets.split():
         archive.symlink(f"applets/{applet}", "/bin/busybox")
+    archive.symlink("bin/sh", "/bin/busybox")  # what system(3) and scripts call
     archive.text("init", (HERE / "init").read_text())
     return archive
