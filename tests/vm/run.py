@@ -34,8 +34,10 @@ BOOTS = {
     "full": "preempt=full",
     "hpet": "clocksource=hpet",
     "lockdown": "lockdown=integrity",
+    "novdso": "vdso=0",
 }
-# What would tell nothing.
+# Boots that are not for every kernel.
+ONLY = {"novdso": ("6.12",)}
 NOT_BOOTED = {("5.10", "full"): "its preemption cannot be chosen at boot"}
 GUEST_MODULES = ("collections", "contextlib", "fnmatch", "json", "select", "signal", "statistics", "subprocess",
                  "traceback", "encodings.ascii", "encodings.latin_1")
@@ -97,7 +99,8 @@ def main():
             return results.show_measurements(
                 (one, guest.run_job(one, packed.name, job("measure", ""), "", TIMEOUT)) for one in there)
         # The longest first, so that no processor waits for the last one alone.
-        wanted = [(one, boot) for boot in arguments.boot or BOOTS for one in there]
+        wanted = [(one, boot) for boot in arguments.boot or BOOTS for one in there
+                  if one in ONLY.get(boot, there)]
         boots = [pair for pair in wanted if pair not in NOT_BOOTED]
         with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
             running = [pool.submit(run_boot, one, boot, packed.name, arguments.case) for one, boot in boots]

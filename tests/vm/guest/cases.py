@@ -15,6 +15,8 @@ CASES = [
     Shift("system calls only", ("mixed",), ("--engine-vdso", "off"), vdso=False, boots=("tsc", "hpet")),
     Shift("vdso only", ("vdso", "mixed"), ("--engine-syscalls", "off"), engines="off"),
     Shift("ptrace asked for by name", ("mixed", "raw"), ("--engine-syscalls", "ptrace"), engines="ptrace"),
+    # Booted with vdso=0: there is nothing to detour, every reading is a system call.
+    Shift("no vDSO", ("mixed", "go", "python"), vdso=False, boots=("novdso",)),
     # Secure Boot's lockdown forbids BPF to write memory: ptrace serves, and the agent says so.
     Shift("lockdown: ptrace serves instead", ("raw", "vdso", "mixed"), engines="ptrace", boots=("lockdown",),
           says=("lockdown",)),

@@ -50,7 +50,7 @@ def detached():
         moments.append((asked, now()))
         time.sleep(0.2)
         target.end()
-        readings = check_spans(target, [0, -HOUR, 0], moments, lambda way: not bpf_cannot_shift(way))
+        readings = check_spans(target, [0, -HOUR, 0], moments, lambda way: way == "time" or not bpf_cannot_shift(way))
     check_nothing_left(before)
     return [f"{readings} readings, all as they should be", f"{len(pinned)} pinned, e.g. {pinned[0]}"]
 
@@ -83,7 +83,7 @@ def own_pid_namespace():
         shifted, asked, over = (int(float(open(f"/tmp/{name}").read()) * 1e9) for name in ("shifted", "asked", "over"))
         tick = 20_000_000
         moments = [(0, shifted + tick), (asked - tick, over + tick)]
-        readings = check_spans(inner, [0, HOUR, 0], moments, lambda way: not bpf_cannot_shift(way))
+        readings = check_spans(inner, [0, HOUR, 0], moments, lambda way: way == "time" or not bpf_cannot_shift(way))
         outside.end()
         check_spans(outside, [0], [])
     check_nothing_left(before)
@@ -108,6 +108,21 @@ def no_cap_bpf():
         code, text = time_chaos("status", f"--pid={target.pid}")
         check(f"{target.pid} watch" not in text, f"refused, but the target is shifted: {text}")
     return [line for line in agent.lines if line.startswith("time-chaos:")]
+
+
+def refused_32():
+    """A 32-bit program's vDSO has no detour: refused in one line that says what can be had."""
+    before = kernel.bpf_objects()
+    with Stage() as stage:
+        target = stage.watch("32", 1)
+        agent = stage.agent([target], f"--offset={HOUR}s")
+        code = agent.read_to_end()
+        check(code == 5, f"the agent exits with {code}:\n{agent.text()}")
+        check(len(agent.lines) == 1 and "--engine-vdso off" in agent.text(), agent.text())
+        target.end()
+        check_spans(target, [0], [])
+    check_nothing_left(before)
+    return agent.lines
 
 
 def doctor():
@@ -144,6 +159,7 @@ CASES = [
     ("detached", detached, ("tsc",)),
     ("agent in a pid namespace of its own", own_pid_namespace, ("tsc",)),
     ("no capability for BPF", no_cap_bpf, ("tsc",)),
+    ("32-bit program, not asked for alone", refused_32, ("tsc",)),
     ("doctor names the hooks", doctor, ("tsc", "full")),
     ("lockdown: bpf asked for by name", lockdown_refuses, ("lockdown",)),
 ]

@@ -1,6 +1,6 @@
 """Runs the cases of one boot, inside the guest.
 
-main.py BOOT [PATTERN]      BOOT: tsc full hpet lockdown, what the kernel was booted with; PATTERN: of names
+main.py BOOT [PATTERN]      BOOT: tsc full hpet lockdown novdso, what the kernel was booted with; PATTERN: of names
 main.py measure             what calls cost, as JSON
 """
 

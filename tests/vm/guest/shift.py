@@ -38,15 +38,22 @@ def is_system_call(way):
 def bpf_cannot_shift(way):
     """time(2) returns its value in a register, which could not be changed before 7.1 (DESIGN §5). Where
     that cannot be, what it stores is left alone as well, so that the two agree."""
-    return way.startswith("sys_time") and kernel.release() < (7, 1)
+    return way in ("time", "sys_time", "sys_time_stored") and kernel.release() < (7, 1)
+
+
+def ends_in_kernel(way):
+    """Whether this way of reading makes a system call here, if nobody has detoured it."""
+    if is_system_call(way) or "vdso=0" in kernel.command_line():
+        return True
+    return kernel.clock_source() == "hpet" and way in ("clock_gettime", "gettimeofday")
 
 
 def shifted_ways(shift, way):
-    falls_back = kernel.clock_source() == "hpet" and way in ("clock_gettime", "gettimeofday")
-    if not is_system_call(way) and (shift.vdso or not falls_back):
-        return shift.vdso
-    # A system call, also one that is made inside a vDSO without a detour.
-    return shift.engines == "ptrace" or (shift.engines == "bpf" and not bpf_cannot_shift(way))
+    if shift.vdso and not is_system_call(way):
+        return True
+    if shift.engines == "off" or not ends_in_kernel(way):
+        return False
+    return shift.engines == "ptrace" or not bpf_cannot_shift(way)
 
 
 def wait_until_shifted(agent, targets, engines="bpf", vdso=True):
