@@ -34,9 +34,9 @@ class Printer : public experiment::Events {
       : output_(output), request_(request) {}
 
   void chosen(const experiment::SyscallChoice& choice) override {
-    if (output_.json) return say(experiment::json(choice));
     const std::string line = experiment::text(choice, output_.verbose);
-    if (!line.empty()) say(line);
+    if (line.empty()) return;
+    output_.json ? say(experiment::json(choice)) : say(line);
   }
   void planned(const experiment::PlannedTarget& target,
                const experiment::SyscallChoice& choice) override {

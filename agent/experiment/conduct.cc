@@ -41,13 +41,14 @@ class Conductor {
     began_ = steady_clock::now();
     for (PlannedTarget& target : *planned) shift(target);
     if (running_.empty()) return worst_;
+    // Threads that are started later inherit what is left.
+    if (auto dropped = drop_privileges(); !dropped) events_.failed(dropped.error());
     if (auto following = follow_syscalls(); !following) {
       fail_with(following.error());
       recover_all();
       return worst_;
     }
     if (!request_.detach) {
-      if (auto dropped = drop_privileges(); !dropped) fail_with(dropped.error());
       stay(*lifetime);
       end_following();
       recover_all();

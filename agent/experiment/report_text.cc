@@ -143,7 +143,7 @@ std::string text(const PlannedTarget& planned, const ShiftRequest& request,
                   : needs_world(planned) ? "all threads stopped for a moment"
                                          : "one thread stopped for a moment");
   if (planned.found && planned.attach) line += ", after clearing away what an agent left";
-  if (verbose) line += fmt::format("\n  {}", patches_text(planned.patches));
+  if (verbose && !planned.patches.empty()) line += "\n  " + patches_text(planned.patches);
   return line + kept_text(planned.maps.kept);
 }
 
@@ -154,8 +154,8 @@ std::string text(const Shifted& shifted, bool verbose) {
                   engines_text(!shifted.patches.empty(), shifted.raw_calls), stop_text(shifted));
   line += check_text(shifted.checked);
   if (verbose) {
-    line +=
-        fmt::format("\n  experiment {}\n  {}", shifted.experiment, patches_text(shifted.patches));
+    line += "\n  experiment " + shifted.experiment;
+    if (!shifted.patches.empty()) line += "\n  " + patches_text(shifted.patches);
     if (shifted.until)
       line += fmt::format("\n  ends by itself at {}", moment(*shifted.until, false));
   }
@@ -212,7 +212,9 @@ std::string text(const Carrier& carrier, bool verbose) {
     line += engines_visible() ? ", raw system calls not any more (the BPF engine ended)"
                               : ", its BPF engine is only for root to see";
   }
-  if (verbose) line += fmt::format("\n  {}", patches_text(carrier.found.patches()));
+  if (verbose && carrier.found.record.patch_count != 0) {
+    line += fmt::format("\n  {}", patches_text(carrier.found.patches()));
+  }
   return line;
 }
 

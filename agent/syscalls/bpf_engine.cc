@@ -69,6 +69,10 @@ Result<BpfEngine> BpfEngine::start(uint32_t pages) {
     if (!loaded) {
       refused.push_back(fmt::format("{}{}: {}", name(hooks.exit),
                                     hooks.ia32 ? "" : " (64-bit only)", loaded.error().message()));
+      // Not a matter of hooks.
+      if (loaded.error().kind() == Exit::kNotPermitted && loaded.error().error_number() == 0) {
+        return fail(loaded.error());
+      }
       if (!first) first = loaded.error();
       continue;
     }

@@ -1,12 +1,17 @@
 #include "agent/syscalls/bpf_kernel.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <linux/mount.h>
+#include <sys/syscall.h>
 #include <sys/utsname.h>
+#include <unistd.h>
 
 #include <optional>
 #include <string>
 
 #include "agent/base/files.h"
+#include "agent/base/scoped_fd.h"
 #include "agent/targets/proc_text.h"
 
 namespace time_chaos::syscalls {
@@ -14,9 +19,27 @@ namespace {
 
 using Mode = std::optional<std::pair<std::string, std::string>>;  // the mode, and who says so
 
+// A file of debugfs where that is not mounted: through a mount that nobody else sees.
+Result<std::string> read_debugfs(const char* path) {
+  const ScopedFd context(static_cast<int>(::syscall(SYS_fsopen, "debugfs", FSOPEN_CLOEXEC)));
+  if (!context.valid() || ::syscall(SYS_fsconfig, context.get(), FSCONFIG_CMD_CREATE, nullptr,
+                                    nullptr, 0) != 0) {
+    return fail_errno("open debugfs");
+  }
+  const ScopedFd mount(
+      static_cast<int>(::syscall(SYS_fsmount, context.get(), FSMOUNT_CLOEXEC, MOUNT_ATTR_RDONLY)));
+  const ScopedFd file(mount.valid() ? ::openat(mount.get(), path, O_RDONLY | O_CLOEXEC) : -1);
+  std::string text(256, '\0');
+  const ssize_t size = file.valid() ? ::read(file.get(), text.data(), text.size()) : -1;
+  if (size < 0) return fail_errno("read debugfs");
+  text.resize(static_cast<size_t>(size));
+  return text;
+}
+
 Mode mode_in_force() {
   const std::string path = "/sys/kernel/debug/sched/preempt";
-  const auto text = read_file(path);
+  auto text = read_file(path);
+  if (!text) text = read_debugfs("sched/preempt");
   if (!text || chosen_mode(*text).empty()) return std::nullopt;
   return std::pair(std::string(chosen_mode(*text)), path);
 }

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <climits>
 #include <cstring>
 
 #include "agent/base/files.h"
@@ -48,11 +49,28 @@ Result<std::vector<uint8_t>> Memory::read(uint64_t address, uint64_t size) const
 }
 
 size_t Memory::read_as_target(uint64_t address, std::span<uint8_t> into) const {
-  const iovec ours{into.data(), into.size()};
-  // NOLINTNEXTLINE(performance-no-int-to-ptr): of another process
-  const iovec theirs{reinterpret_cast<void*>(address), into.size()};
-  const ssize_t got = ::process_vm_readv(pid_, &ours, 1, &theirs, 1, 0);
-  return got < 0 ? 0 : static_cast<size_t>(got);
+  const Place place{address, into.size()};
+  return read_as_target({&place, 1}, into);
+}
+
+size_t Memory::read_as_target(std::span<const Place> places, std::span<uint8_t> into) const {
+  constexpr size_t kMostPlaces = IOV_MAX;  // of one call
+  std::vector<iovec> theirs;
+  size_t done = 0;
+  for (size_t first = 0; first < places.size(); first += kMostPlaces) {
+    theirs.clear();
+    size_t size = 0;
+    for (const Place& place : places.subspan(first, std::min(kMostPlaces, places.size() - first))) {
+      // NOLINTNEXTLINE(performance-no-int-to-ptr): of another process
+      theirs.push_back({reinterpret_cast<void*>(place.address), place.size});
+      size += place.size;
+    }
+    const iovec ours{into.data() + done, size};
+    const ssize_t got = ::process_vm_readv(pid_, &ours, 1, theirs.data(), theirs.size(), 0);
+    if (got > 0) done += static_cast<size_t>(got);
+    if (got != static_cast<ssize_t>(size)) break;
+  }
+  return done;
 }
 
 bool Memory::present(uint64_t address) const {

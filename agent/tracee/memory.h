@@ -29,6 +29,12 @@ class Memory {
   // As much as the target itself could read from there on: it ends at a guard page, which the file
   // would read through. Returns the number of bytes.
   [[nodiscard]] size_t read_as_target(uint64_t address, std::span<uint8_t> into) const;
+  // The same for many places at once, one behind the other; it ends where one cannot be read whole.
+  struct Place {
+    uint64_t address = 0;
+    uint64_t size = 0;
+  };
+  [[nodiscard]] size_t read_as_target(std::span<const Place> places, std::span<uint8_t> into) const;
   // Something is mapped there and readable.
   [[nodiscard]] bool present(uint64_t address) const;
 

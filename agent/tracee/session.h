@@ -7,6 +7,7 @@
 // is writable for tracers only) is let go here without ever having been interrupted.
 #pragma once
 
+#include <sys/prctl.h>
 #include <sys/resource.h>
 
 #include <optional>
@@ -15,10 +16,12 @@
 
 namespace time_chaos::tracee {
 
-// Threads of the target wait for us: on a busy machine we should not wait for our turn. Of the
-// calling thread alone; where it is not permitted (CAP_SYS_NICE), nothing is lost.
+// Threads of the target wait for us: on a busy machine we should not wait for our turn, and a sleep
+// of 20 microseconds should not take 70, as it does with the usual timer slack. Of the calling
+// thread alone; where it is not permitted (CAP_SYS_NICE), nothing is lost.
 inline void hurry() {
   ::setpriority(PRIO_PROCESS, 0, -20);
+  ::prctl(PR_SET_TIMERSLACK, 1);
 }
 
 template <typename Operation>

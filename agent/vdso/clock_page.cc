@@ -51,8 +51,8 @@ Result<ClockPage> ClockPage::open(pid_t pid, uint64_t address) {
   auto file = open_file(
       fmt::format("/proc/{}/map_files/{:x}-{:x}", pid, address, address + TC_PAGE_SIZE), O_RDWR);
   if (file) {
-    void* mapped =
-        ::mmap(nullptr, TC_PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, file->get(), 0);
+    void* mapped = ::mmap(nullptr, TC_PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE,
+                          file->get(), 0);
     if (mapped != MAP_FAILED) {
       page.page_.reset(static_cast<tc_clock_page*>(mapped));
       page.file_ = std::move(*file);

@@ -1,5 +1,6 @@
 #include "agent/vdso/hold.h"
 
+#include <poll.h>
 #include <sys/file.h>
 #include <sys/syscall.h>
 
@@ -16,8 +17,13 @@ namespace {
 constexpr int kLockRounds = 300;  // of 10 ms
 constexpr int kRounds = 20;
 
+bool has_ended(const ScopedFd& pidfd) {
+  pollfd ended{pidfd.get(), POLLIN, 0};
+  return ::poll(&ended, 1, 0) == 1;
+}
+
 // A vfork parent is back soon, mostly.
-Result<tracee::SeizedThread> seize_worker(pid_t pid) {
+Result<tracee::SeizedThread> seize_worker(pid_t pid, const ScopedFd& pidfd) {
   for (int round = 0;; round++) {
     const auto tids = tracee::candidates(pid);
     if (tids) {
@@ -26,6 +32,7 @@ Result<tracee::SeizedThread> seize_worker(pid_t pid) {
       if (!ended || round == kRounds) return worker;
       continue;
     }
+    if (has_ended(pidfd)) return fail(Exit::kNoTarget, "the process has ended");
     if (round == kRounds) return fail(tids.error());
     std::this_thread::sleep_for(std::chrono::milliseconds(50));
   }
@@ -51,10 +58,11 @@ Result<Hold> Hold::take(pid_t pid) {
 
 Result<StubRun> Hold::run(tracee::Memory& memory, const StubJob& job) const {
   for (int round = 0;; round++) {
-    TC_TRY(const tracee::SeizedThread worker, seize_worker(pid_));
+    TC_TRY(const tracee::SeizedThread worker, seize_worker(pid_, lock_));
     auto run = run_stub(worker, memory, job);
     const bool ended = !run && run.error().kind() == Exit::kNoTarget;
-    if (!ended || round == kRounds || !memory.present(job.place.address)) return run;
+    if (!ended || has_ended(lock_) || round == kRounds || !memory.present(job.place.address))
+      return run;
   }
 }
 
@@ -62,7 +70,7 @@ Status Hold::write(tracee::Memory& memory, const std::function<Status()>& writes
   if (auto written = writes(); written || written.error().kind() == Exit::kNoTarget) {
     return written;
   }
-  TC_TRY(tracee::SeizedThread worker, seize_worker(pid_));
+  TC_TRY(tracee::SeizedThread worker, seize_worker(pid_, lock_));
   TC_TRY(const tracee::Stop stop, worker.interrupt());
   (void)stop;
   memory.poke_through(worker);

@@ -7,6 +7,7 @@
 #include <random>
 #include <thread>
 
+#include "agent/targets/mappings.h"
 #include "agent/tracee/world.h"
 #include "agent/vdso/prologue.h"
 #include "agent/vdso/references.h"
@@ -55,15 +56,21 @@ payload::PageRange behind_first_byte(const PatchRecord& patch) {
 }
 
 // Threads that will come back from a signal handler into the bytes of one of these patches. Almost
-// always none: each stack is read once for all patches, while everybody waits.
+// always none: all stacks are read at once for all patches, because everybody waits.
 std::vector<const StoppedWorld::Thread*> returning(const tracee::Memory& memory,
+                                                   const targets::Mappings& mappings,
                                                    StoppedWorld& world,
                                                    const std::vector<PatchRecord>& patches) {
   Ranges windows;
   for (const PatchRecord& patch : patches) windows.push_back(behind_first_byte(patch));
-  std::vector<const StoppedWorld::Thread*> found;
+  std::vector<Stack> stacks;
   for (const StoppedWorld::Thread& t : world.threads()) {
-    if (refers_to(memory, 0, t.registers.sp(), windows, kFrameDepth)) found.push_back(&t);
+    const targets::Mapping* mapping = mappings.at(t.registers.sp());
+    stacks.push_back({t.registers.sp(), mapping != nullptr ? mapping->end : 0});
+  }
+  std::vector<const StoppedWorld::Thread*> found;
+  for (const size_t i : referring(memory, stacks, windows, kFrameDepth)) {
+    found.push_back(&world.threads()[i]);
   }
   return found;
 }
@@ -94,14 +101,15 @@ Result<bool> clear(const tracee::Memory& memory, StoppedWorld& world, const Patc
 // One world stop. Patches that could be written are taken out of `left`.
 Status stop_and_write(pid_t pid, tracee::Memory& memory, std::vector<PatchRecord>* left,
                       const std::vector<Move>& moves, Direction direction, PatchRun* run) {
+  TC_TRY(const targets::Mappings mappings, targets::Mappings::read(pid));
   TC_TRY(StoppedWorld world, StoppedWorld::stop(pid));
   const auto stopped = std::find_if(world.threads().begin(), world.threads().end(),
                                     [](const auto& t) { return t.stopped; });
   if (stopped != world.threads().end()) memory.poke_through(stopped->thread);
   // Where jumps stand now, no instruction begins behind the first byte.
   const bool patching = direction == Direction::kPatch;
-  const auto back =
-      patching ? returning(memory, world, *left) : std::vector<const StoppedWorld::Thread*>();
+  std::vector<const StoppedWorld::Thread*> back;
+  if (patching) back = returning(memory, mappings, world, *left);
   Status status;
   for (auto patch = left->begin(); status && patch != left->end();) {
     auto free = patching ? clear(memory, world, *patch, moves, back) : Result<bool>(true);

@@ -115,6 +115,34 @@ bool refers_to(const tracee::Memory& memory, uint64_t ip, uint64_t sp, const Ran
   return false;
 }
 
+std::vector<size_t> referring(const tracee::Memory& memory, std::span<const Stack> stacks,
+                              const Ranges& ranges, uint64_t depth) {
+  std::vector<tracee::Memory::Place> places;
+  size_t total = 0;
+  for (const Stack& stack : stacks) {
+    const uint64_t start = stack.sp & ~uint64_t{7};
+    places.push_back({start, stack.end > start ? std::min(depth, stack.end - start) : 0});
+    total += places.back().size;
+  }
+  std::vector<uint64_t> words(total / sizeof(uint64_t));
+  const size_t got =
+      memory.read_as_target(places, {reinterpret_cast<uint8_t*>(words.data()), total});
+  std::vector<size_t> found;
+  size_t at = 0;
+  for (size_t i = 0; i < places.size(); i++) {
+    const size_t count = places[i].size / sizeof(uint64_t);
+    const std::span<const uint64_t> own(words.data() + at, count);
+    at += count;
+    // What was not read, and what may lead on to another stack, is looked at by itself.
+    bool clean = count != 0 && at * sizeof(uint64_t) <= got;
+    for (size_t w = 0; clean && w < count; w++) {
+      clean = !inside(own[w], ranges) && !tracee::signal_frame_at(own, w);
+    }
+    if (!clean && refers_to(memory, 0, stacks[i].sp, ranges, depth)) found.push_back(i);
+  }
+  return found;
+}
+
 Status check_unreferenced(pid_t pid, const tracee::Memory& memory, const Ranges& ranges,
                           std::optional<pid_t> only) {
   std::vector<pid_t> left = only ? std::vector<pid_t>{*only} : targets::list_threads(pid);

@@ -24,6 +24,15 @@ bool refers_to(const tracee::Memory& memory, uint64_t ip, uint64_t sp, const Ran
                uint64_t depth);
 inline constexpr uint64_t kMostStack = uint64_t{1} << 20;
 
+// For many stopped threads at once, in a few calls: which of these stacks refer to the ranges. By
+// index. `end` is where the stack's mapping ends, as far as is known.
+struct Stack {
+  uint64_t sp = 0;
+  uint64_t end = 0;
+};
+std::vector<size_t> referring(const tracee::Memory& memory, std::span<const Stack> stacks,
+                              const Ranges& ranges, uint64_t depth);
+
 // Looks at all threads, one after another, without stopping those that are asleep: a thread that
 // did not run between two looks was as good as stopped. Enough for code into which no way leads
 // any more: a thread once clean stays clean. kFailed, naming the thread, when one refers to it for

@@ -65,9 +65,10 @@ class Runner {
       TC_CHECK(thread_.detach());
       return true;
     }
-    TC_TRY(const bool follow, commit(stopped));
-    auto home =
-        follow ? follow_to_end(stopped) : (job_.suspend_seccomp ? wait_seized() : wait_for_end());
+    TC_TRY(const Way way, commit(stopped));
+    auto home = way == Way::kAlone      ? wait_for_end()
+                : way == Way::kAttended ? attend(stopped)
+                                        : step_to_end(stopped);
     run_.stopped += steady_clock::now() - since_;
     return home;
   }
@@ -84,6 +85,7 @@ class Runner {
     if (sizeof(payload::StubHeader) + stub_.bytes.size() > job_.place.size) {
       return fail(Exit::kUnsupported, "the vDSO of this kernel has too little room at its end");
     }
+    TC_TRY(status_, targets::read_thread_status(thread_.pid(), thread_.tid()));
     TC_CHECK(check_seccomp(*stopped));
     payload::StubHeader header = job_.header;
     header.tid = static_cast<uint32_t>(thread_.tid());
@@ -98,8 +100,7 @@ class Runner {
   }
 
   Status check_seccomp(const Registers& stopped) {
-    TC_TRY(const auto status, targets::read_thread_status(thread_.pid(), thread_.tid()));
-    if (status.seccomp_mode == 0) return {};
+    if (status_.seccomp_mode == 0) return {};
     if (job_.suspend_seccomp) return tracee::suspend_filters(thread_);
     std::vector<tracee::PlannedCall> planned;
     for (size_t i = 0; i < calls_.size(); i++) {
@@ -110,34 +111,46 @@ class Runner {
       planned.push_back(
           {tracee::call_numbers().restart_syscall, {}, stopped.ip(), "restart_syscall"});
     }
-    return tracee::check_allowed(thread_, status.seccomp_mode, planned);
+    return tracee::check_allowed(thread_, status_.seccomp_mode, planned);
+  }
+
+  // How the thread goes: by itself; under our eyes, its signals passed on; or from system call to
+  // system call.
+  enum class Way { kAlone, kAttended, kStepped };
+
+  // A signal handler that runs while a call waits to be restarted must find the call interrupted,
+  // and only the kernel can decide that. Filters come back when the thread is let go. And a thread
+  // whose process is stopped must not run on behind the stub.
+  [[nodiscard]] Way way_of(const Registers& stopped) const {
+    if (stop_.kind == Stop::Kind::kGroup) return Way::kStepped;
+    const bool handlers = (status_.caught & ~status_.blocked) != 0;
+    const bool minds_signals = stopped.restarting() && !stopped.restart_block() && handlers;
+    return minds_signals || job_.suspend_seccomp ? Way::kAttended : Way::kAlone;
   }
 
   // The one step that sends the thread. Whatever happens to us from here on, it comes home by
-  // itself. Returns whether it must be followed: a signal handler that runs while a call waits to
-  // be restarted must find the call interrupted, and only the kernel can decide that. And a thread
-  // whose process is stopped must not run on behind the stub.
-  Result<bool> commit(const Registers& stopped) {
+  // itself.
+  Result<Way> commit(const Registers& stopped) {
     Registers away = stopped;
-    bool follow = stop_.kind == Stop::Kind::kGroup;
     if (stopped.restarting()) {
       away.set_ip(stub_.restart_entry);
-      const auto status = targets::read_thread_status(thread_.pid(), thread_.tid());
-      const bool handlers = !status || (status->caught & ~status->blocked) != 0;
-      follow = follow || (handlers && !stopped.restart_block());
     } else {
       away.set_ip(stub_.entry);
       away.leave_call();
     }
+    const Way way = way_of(stopped);
     TC_CHECK(thread_.set_registers(away));
-    if (follow) {
-      TC_CHECK(thread_.resume_to_syscall());
-    } else if (job_.suspend_seccomp) {
-      TC_CHECK(thread_.resume());
-    } else {
-      TC_CHECK(thread_.detach());
+    switch (way) {
+      case Way::kAlone:
+        TC_CHECK(thread_.detach());
+        break;
+      case Way::kAttended:
+        TC_CHECK(thread_.resume());
+        break;
+      case Way::kStepped:
+        TC_CHECK(thread_.resume_to_syscall());
     }
-    return follow;
+    return way;
   }
 
   // The thread is on its own.
@@ -177,9 +190,14 @@ class Runner {
     return refers;
   }
 
-  // The thread stays seized, because its filters come back when it is let go; its signals are
-  // passed on.
-  Result<bool> wait_seized() {
+  // On its way, or home and not yet in the call that it came from. Then the registers that it came
+  // with are the right ones: from them the kernel restarts its call, or interrupts it.
+  [[nodiscard]] bool before_its_call(const Registers& now, const Registers& stopped) const {
+    if (in_stub(now.ip())) return true;
+    return stopped.restarting() && now.call() < 0 && now.ip() == stopped.resumed().ip();
+  }
+
+  Result<bool> attend(const Registers& stopped) {
     const auto deadline = steady_clock::now() + 5 * kPatience;
     while (!job_.finished()) {
       if (steady_clock::now() > deadline) return ended_early();
@@ -187,19 +205,22 @@ class Runner {
       if (stop && stop->kind == Stop::Kind::kExited) {
         return fail(Exit::kNoTarget, "the thread ended on its way");
       }
-      if (stop) TC_CHECK(thread_.resume(stop->kind == Stop::Kind::kSignal ? stop->signal : 0));
+      if (stop) {
+        TC_TRY(const Registers now, thread_.registers());
+        if (before_its_call(now, stopped)) TC_CHECK(thread_.set_registers(stopped));
+        TC_CHECK(stop->kind == Stop::Kind::kSignal ? thread_.resume(stop->signal)
+                                                   : thread_.go_on(*stop));
+        return false;
+      }
       pause();
     }
-    TC_TRY(const Stop stop, thread_.interrupt());
-    (void)stop;
-    TC_CHECK(tracee::undo_our_eintr(thread_));
-    TC_CHECK(thread_.detach());
-    return true;
+    TC_CHECK(thread_.request_interrupt());
+    return bring_home(stopped);
   }
 
   // Stop by stop to the last call's exit, then back to the registers the thread came with, so that
   // the kernel restarts or interrupts its own call as if nothing had been.
-  Result<bool> follow_to_end(const Registers& stopped) {
+  Result<bool> step_to_end(const Registers& stopped) {
     for (;;) {
       TC_TRY(const Stop stop, thread_.wait_stop(kPatience));
       switch (stop.kind) {
@@ -230,16 +251,21 @@ class Runner {
   Result<bool> go_home(const Registers& stopped) {
     TC_CHECK(thread_.request_interrupt());
     TC_CHECK(thread_.resume());
+    return bring_home(stopped);
+  }
+
+  // An interrupt has been asked for, and the thread runs.
+  Result<bool> bring_home(const Registers& stopped) {
     for (;;) {
       TC_TRY(const Stop stop, thread_.wait_stop(kPatience));
       if (stop.kind == Stop::Kind::kExited) {
         return fail(Exit::kNoTarget, "the thread ended on its way");
       }
       TC_TRY(const Registers now, thread_.registers());
-      const bool back = in_stub(now.ip());
-      if (back) TC_CHECK(thread_.set_registers(stopped));
+      const bool before = before_its_call(now, stopped);
+      if (before) TC_CHECK(thread_.set_registers(stopped));
       if (stop.kind == Stop::Kind::kInterrupt || stop.kind == Stop::Kind::kGroup) {
-        if (!back) TC_CHECK(tracee::undo_our_eintr(thread_));
+        if (!before) TC_CHECK(tracee::undo_our_eintr(thread_));
         TC_CHECK(thread_.detach());
         break;
       }
@@ -262,6 +288,7 @@ class Runner {
   std::vector<StubCall> calls_;
   Stub stub_;
   StubRun run_;
+  targets::ProcStatus status_;  // of the stopped thread
   steady_clock::time_point since_;
   Stop stop_;
 };

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <ostream>
 #include <string>
 #include <vector>
 
@@ -103,6 +104,14 @@ class HotChild {
   FreshChild child_;
 };
 
+// A sanitizer's runtime maps memory of its own whenever it likes; what is ours is executable or
+// shared.
+#ifdef __SANITIZE_ADDRESS__
+constexpr bool kRuntimeMaps = true;
+#else
+constexpr bool kRuntimeMaps = false;
+#endif
+
 // The address space of a process: the same before an attach and after its undoing.
 struct Looks {
   std::string maps;
@@ -110,12 +119,17 @@ struct Looks {
   bool operator==(const Looks&) const = default;
 };
 
+inline void PrintTo(const Looks& looks, std::ostream* out) {
+  *out << looks.maps << looks.vdso.size() << " bytes of vDSO";
+}
+
 inline Looks looks(pid_t pid) {
   Looks looks;
   const auto mappings = targets::Mappings::read(pid);
   const auto memory = tracee::Memory::open(pid);
   if (!mappings || !memory) return looks;
   for (const auto& m : mappings->all()) {
+    if (kRuntimeMaps && m.anonymous() && (m.perms == "rw-p" || m.perms == "---p")) continue;
     const bool stack = m.path == "[stack]";  // grows by itself
     looks.maps += (stack ? "" : std::to_string(m.start)) + "-" + std::to_string(m.end) + " " +
                   m.perms + " " + m.path + "\n";

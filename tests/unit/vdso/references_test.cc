@@ -128,6 +128,30 @@ TEST_F(HandMade, FramesThatLeadInACircleEnd) {
   EXPECT_FALSE(refers(0, 590));
 }
 
+// The same answers for many stacks at once.
+TEST_F(HandMade, ManyStacksAtOnce) {
+  words_[5] = kCode + 3;
+  words_[40] = at(600);  // a signal frame; the word is on the stack that it leads to
+  words_[41] = 0x401000;
+  words_[43] = 0x002b000000000033;
+  words_[610] = kCode;
+  const uint64_t end = at(2 * 512);
+  const std::vector<Stack> stacks = {
+      {at(0), at(30)},        // the word itself
+      {at(6), at(30)},        // above it
+      {at(30), at(60)},       // the frame
+      {at(800), end},         // nothing
+      {at(800), end + 4096},  // nothing, and it ends before it should
+      {at(0), 0},             // of unknown end
+      {at(710), end},         // nothing, behind one that could not be read whole
+  };
+  const Child child;
+  const auto memory = tracee::Memory::open(child.pid());
+  EXPECT_THAT(referring(*memory, stacks, kRanges, 30 * sizeof(uint64_t)),
+              ::testing::ElementsAre(0, 2, 5));
+  EXPECT_THAT(referring(*memory, {}, kRanges, kMostStack), ::testing::IsEmpty());
+}
+
 // The real thing: a handler on a stack of its own waits; the stack that it interrupted holds a
 // word.
 TEST(References, AHandlerOnItsOwnStackHidesNothing) {
