@@ -6,8 +6,8 @@ runs in each boot the cases that are meant for it (guest/).
     run.py --measure [--kernel SERIES]...
 
 Prints every test that failed or was skipped, -v all of them with what they say. Exits with 0 when none
-failed and at least one kernel ran. The programs are those of DIR (default: build/): time-chaos and
-vm_targets must be built.
+failed and at least one kernel ran. The programs are those of DIR (default: build/): time-chaos, vm_targets
+and unit_syscalls must be built.
 """
 
 import argparse
@@ -54,6 +54,7 @@ def pack(build, program, path):
     add_python(archive, GUEST_MODULES)
     for target in sorted((build / "tests/vm/targets").iterdir()):
         archive.program(target, path=f"targets/{target.name}")
+    archive.program(build / "tests/unit_syscalls", path="targets/unit_syscalls")
     archive.file("targets/watch.py", HERE / "targets/watch.py")
     for module in sorted((HERE / "guest").glob("*.py")):
         archive.file(f"tests/{module.name}", module)

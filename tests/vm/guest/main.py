@@ -14,11 +14,12 @@ import load
 import readings
 import shift
 import tap
+import units
 
 
 def cases_of(boot):
     found = [(case.name, lambda case=case: shift.run(case)) for case in cases.CASES if boot in case.boots]
-    for module in (readings, lives, load):
+    for module in (readings, lives, units, load):
         found += [(name, function) for name, function, boots in module.CASES if boot in boots]
     return found
 
