@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import re
+import sys
 import xml.etree.ElementTree as ElementTree
 
 RESULT = re.compile(r"(ok|not ok) \d+ - (.*?)(?: # SKIP (.*))?")
@@ -88,24 +89,27 @@ def write_junit(done, path):
     ElementTree.ElementTree(suite).write(path)
 
 
+CALLS = {"sys_clock_gettime": "clock_gettime, system call", "getppid": "getppid", "clock_gettime": "clock_gettime, vDSO"}
+
+
 def show_measurements(runs):
-    """A table in Markdown: ns, and how many times the native call of the same run."""
-    print("| kernel | call | native | target, bpf | other program, bpf on | target, ptrace |")
-    print("|---|---|--:|--:|--:|--:|")
+    """A table in Markdown: ns, and how many times the native call of the same run. `runs` are pairs of a
+    name and an outcome."""
+    print("| kernel | hooks | call | native | target, bpf | other program, bpf on | target, ptrace |")
+    print("|---|---|---|--:|--:|--:|--:|")
     failed = 0
-    for series, outcome in runs:
+    for name, outcome in runs:
         line = next((line for line in outcome.output.splitlines() if line.startswith("MEASURED ")), None)
         if line is None:
-            print(f"{series}: {outcome.problem or 'failed'}\n{outcome.output}")
+            print(f"{name}: {outcome.problem or 'failed'}\n{outcome.output}", file=sys.stderr)
             failed = 1
             continue
         measured = json.loads(line.removeprefix("MEASURED "))
-        for call in ("sys_clock_gettime", "getppid", "clock_gettime"):
+        for call, words in CALLS.items():
             native = measured["ns"]["native"][call]
-            cells = [f"{native:.0f} ns"]
+            cells = [name, measured["hooks"], words, f"{native:.0f} ns"]
             for who in ("target", "other", "ptrace"):
-                value = measured["ns"].get(who, {}).get(call)
-                cells.append(f"{value:.0f} ns, x{value / native:.2f}" if value else "")
-            print(f"| {series} | {call} | {' | '.join(cells)} |", flush=True)
-        print(f"<!-- {series}: {measured['engine']} -->", flush=True)
+                value = measured["ns"][who][call]
+                cells.append(f"{value:.0f} ns, x{value / native:.2f}")
+            print(f"| {' | '.join(cells)} |", flush=True)
     return failed

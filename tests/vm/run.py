@@ -3,7 +3,7 @@
 runs in each boot the cases that are meant for it (guest/).
 
     run.py [--kernel SERIES]... [--boot NAME]... [--case PATTERN] [--build DIR] [--junit FILE] [-v]
-    run.py --measure [--kernel SERIES]...
+    run.py --measure [--kernel SERIES]... [--boot NAME]...
 
 Prints every test that failed or was skipped, -v all of them with what they say. Exits with 0 when none
 failed and at least one kernel ran. The programs are those of DIR (default: build/): time-chaos, vm_targets
@@ -70,7 +70,28 @@ def run_boot(series, boot, packed, pattern):
     return results.parse(f"{series} {boot}", outcome)
 
 
-def main():
+def pairs_of(series, boots):
+    return [(one, boot) for boot in boots for one in series if one in ONLY.get(boot, series)]
+
+
+def run_cases(pairs, packed, pattern, jobs, verbose):
+    done = []
+    with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
+        running = [pool.submit(run_boot, *pair, packed, pattern) for pair in pairs]
+        for future in concurrent.futures.as_completed(running):
+            done.append(future.result())
+            results.show(done[-1], verbose)
+    return done
+
+
+def run_measurements(pairs, packed):
+    """One guest at a time: side by side they would measure each other."""
+    return results.show_measurements(
+        (f"{series} {BOOTS[boot]}".strip(), guest.run_job(series, packed, job("measure", ""), BOOTS[boot], TIMEOUT))
+        for series, boot in pairs)
+
+
+def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kernel", action="append", metavar="SERIES", help=f"of {' '.join(kernels.SERIES)}")
     parser.add_argument("--boot", action="append", choices=list(BOOTS))
@@ -79,36 +100,34 @@ def main():
     parser.add_argument("--program", type=pathlib.Path, help="another time-chaos than DIR's")
     parser.add_argument("--junit", type=pathlib.Path)
     parser.add_argument("--jobs", type=int, default=2, help="guests at a time")
-    parser.add_argument("--measure", action="store_true", help="what calls cost; one guest at a time")
+    parser.add_argument("--measure", action="store_true", help="no tests: what calls cost")
     parser.add_argument("-v", "--verbose", action="store_true")
     arguments = parser.parse_args()
-    series = [kernels.series_of(text) for text in arguments.kernel or kernels.SERIES]
-    if None in series:
+    arguments.series = [kernels.series_of(text) for text in arguments.kernel or kernels.SERIES]
+    if None in arguments.series:
         parser.error(f"there are the kernels {' '.join(kernels.SERIES)}")
+    return arguments
+
+
+def main():
+    arguments = parse_arguments()
+    began = time.monotonic()
     try:
-        missing = fetch.fetch_all(series)
+        missing = fetch.fetch_all(arguments.series)
     except Missing as why:
         sys.exit(f"run.py: no QEMU: {why}")
-    there = [one for one in series if one not in missing]
+    there = [one for one in arguments.series if one not in missing]
     if not there:
         sys.exit("run.py: not one kernel could be had")
 
-    began = time.monotonic()
+    # In the order of BOOTS the longest come first, so that no processor waits for the last one alone.
+    wanted = pairs_of(there, arguments.boot or (("tsc", "full") if arguments.measure else BOOTS))
+    pairs = [pair for pair in wanted if pair not in NOT_BOOTED]
     with tempfile.NamedTemporaryFile(prefix="initramfs-") as packed:
         pack(arguments.build, arguments.program or arguments.build / "time-chaos", packed.name)
         if arguments.measure:
-            return results.show_measurements(
-                (one, guest.run_job(one, packed.name, job("measure", ""), "", TIMEOUT)) for one in there)
-        # The longest first, so that no processor waits for the last one alone.
-        wanted = [(one, boot) for boot in arguments.boot or BOOTS for one in there
-                  if one in ONLY.get(boot, there)]
-        boots = [pair for pair in wanted if pair not in NOT_BOOTED]
-        with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
-            running = [pool.submit(run_boot, one, boot, packed.name, arguments.case) for one, boot in boots]
-            done = []
-            for future in concurrent.futures.as_completed(running):
-                done.append(future.result())
-                results.show(done[-1], arguments.verbose)
+            return run_measurements(pairs, packed.name)
+        done = run_cases(pairs, packed.name, arguments.case, arguments.jobs, arguments.verbose)
     done += [results.skipped(one, why) for one, why in missing.items()]
     done += [results.skipped(" ".join(pair), NOT_BOOTED[pair]) for pair in wanted if pair in NOT_BOOTED]
     if arguments.junit:

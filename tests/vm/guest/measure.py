@@ -4,7 +4,7 @@ so that whatever else the machine does falls on all of them alike. Figures are m
 import statistics
 
 from programs import Stage
-from shift import HOUR, recover, wait_until_shifted
+from shift import HOUR, recover, status_of, wait_until_shifted
 
 TURNS, ROUNDS, CALLS = 4, 5, 4000
 PTRACE_CALLS = 40
@@ -30,14 +30,14 @@ def run():
         for call, values in _measure(program, calls).items():
             phases.setdefault(who, {}).setdefault(call, []).extend(values)
 
-    engine_line = ""
+    hooks = ""
     for _ in range(TURNS):
         with Stage() as stage:
             target, other = stage.program("/targets/cost"), stage.program("/targets/cost")
             take("native", target)
             agent = stage.agent([target], f"--offset={HOUR}s", "--engine-syscalls=bpf")
             wait_until_shifted(agent, [target])
-            engine_line = agent.lines[0]
+            hooks = status_of([target])[target.pid]["bpf"]["hooks"]
             take("target", target)
             take("other", other)
             recover(agent)
@@ -48,4 +48,4 @@ def run():
             recover(agent)
     medians = {who: {call: statistics.median(values) for call, values in calls.items()}
                for who, calls in phases.items()}
-    return {"engine": engine_line, "ns": medians}
+    return {"hooks": hooks, "ns": medians}
