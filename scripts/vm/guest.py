@@ -65,7 +65,8 @@ def _boot(series, initramfs, job, append, timeout, cpus, memory):
             archive.write(directory / "job.cpio")
             whole.write((directory / "job.cpio").read_bytes())
         source = "" if "clocksource=" in append else TSC
-        command = [*qemu.command(),
+        # A guest does not outlive whoever started it.
+        command = ["setpriv", "--pdeathsig", "KILL", *qemu.command(),
                    "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", str(cpus), "-m", memory,
                    "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
                    "-serial", f"file:{directory}/console", "-serial", f"file:{directory}/output",
