@@ -10,9 +10,12 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
  * Its registers are the function's own; what the program passed is saved on the task's stack. */
 SEC("kretprobe.multi")
 int tchaos_return(struct pt_regs* ctx) {
+  struct tc_bpf_target* target = current_target();
+  if (!target) return 0; /* first of all: most callers are no targets */
   __u64 cookie = bpf_get_attach_cookie(ctx);
+  __u32 kind = cookie & 0xff;
   struct pt_regs* regs = (struct pt_regs*)bpf_task_pt_regs(bpf_get_current_task_btf());
-  at_exit(cookie & 0xff, cookie & TC_BPF_IA32, regs, PT_REGS_RC(ctx));
+  if (succeeded(kind, PT_REGS_RC(ctx))) shift_call(target, kind, cookie & TC_BPF_IA32, regs);
   return 0;
 }
 
@@ -59,9 +62,12 @@ int BPF_PROG(tchaos_sysexit, struct pt_regs* regs, long result) {
   __u32 native = native_kind(number);
   __u32 ia32 = ia32_kind(number);
   if (!native && !ia32) return 0;
+  struct tc_bpf_target* target = current_target();
+  if (!target) return 0;
   struct task_struct* task = (struct task_struct*)bpf_get_current_task();
   bool is_ia32 = BPF_CORE_READ(task, thread_info.status) & TS_COMPAT;
-  at_exit(is_ia32 ? ia32 : native, is_ia32, regs, result);
+  __u32 kind = is_ia32 ? ia32 : native;
+  if (succeeded(kind, result)) shift_call(target, kind, is_ia32, regs);
   return 0;
 }
 
@@ -69,7 +75,9 @@ int BPF_PROG(tchaos_sysexit, struct pt_regs* regs, long result) {
 #define FUNCTION_EXIT(name, function, kind, ia32)         \
   SEC("fexit/" #function)                                 \
   int BPF_PROG(name, struct pt_regs* regs, long result) { \
-    at_exit(kind, ia32, regs, result);                    \
+    if (!succeeded(kind, result)) return 0;               \
+    struct tc_bpf_target* target = current_target();      \
+    if (target) shift_call(target, kind, ia32, regs);     \
     return 0;                                             \
   }
 

@@ -8,12 +8,15 @@
 
 static __always_inline void at_fork(struct task_struct* child) {
   struct tc_bpf_target* parent = current_target();
-  if (!parent) return;
   __u32 tgid = BPF_CORE_READ(child, tgid);
   if (tgid == bpf_get_current_pid_tgid() >> 32) return; /* a thread */
+  if (!parent) {
+    bpf_map_delete_elem(&tchaos_targets, &tgid); /* of an earlier process */
+    return;
+  }
   struct tc_bpf_target entry = *parent;
   entry.started_first = entry.started_last = BPF_CORE_READ(child, start_boottime);
-  entry.flags |= TC_BPF_FORKED;
+  entry.flags |= TC_BPF_FORKED | TC_BPF_KNOWN;
   count(parent, TC_BPF_ROW_CHILDREN,
         bpf_map_update_elem(&tchaos_targets, &tgid, &entry, BPF_ANY) == 0);
 }

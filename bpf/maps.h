@@ -39,14 +39,17 @@ static __always_inline void count(const struct tc_bpf_target* target, __u32 row,
     count->refused++;
 }
 
-/* The entry of the current process, unless it is that of an earlier one with the same id. */
+/* The entry of the current process, unless it was made for an earlier one with the same id. That is
+ * looked at once: while the process lives nobody else gets its id, its end removes the entry, and
+ * so does the birth of a process that is no target's child. */
 static __always_inline struct tc_bpf_target* current_target(void) {
   __u32 tgid = bpf_get_current_pid_tgid() >> 32;
   struct tc_bpf_target* target = bpf_map_lookup_elem(&tchaos_targets, &tgid);
-  if (!target) return 0;
+  if (!target || (target->flags & TC_BPF_KNOWN)) return target;
   struct task_struct* task = (struct task_struct*)bpf_get_current_task();
   __u64 started = BPF_CORE_READ(task, group_leader, start_boottime);
   if (started < target->started_first || started > target->started_last) return 0;
+  target->flags |= TC_BPF_KNOWN;
   return target;
 }
 

@@ -15,10 +15,10 @@ struct reading {
   int64_t sec, nsec;
 };
 
-/* The map of `clock` as it is now. A writer flips the latch after it has filled the copy that is
- * not in force; so a latch that did not change meanwhile means a whole copy. */
-static __always_inline bool read_map(const struct tc_bpf_target* target, __u32 clock,
-                                     struct tc_clock_map* map) {
+/* What the target sees instead. A writer flips the latch after it has filled the copy of the maps
+ * that is not in force; so a latch that did not change meanwhile means one whole map. */
+static __always_inline bool map_reading(const struct tc_bpf_target* target, __u32 clock,
+                                        const struct reading* real, struct reading* shown) {
   __u32 number = target->page;
   struct tc_clock_page* page = bpf_map_lookup_elem(&tchaos_pages, &number);
   __u64 index = clock;
@@ -26,7 +26,8 @@ static __always_inline bool read_map(const struct tc_bpf_target* target, __u32 c
   if (!page || index >= TC_CLOCK_COUNT) return false;
   for (int i = 0; i < 4; i++) {
     __u32 latch = *(volatile __u32*)&page->latch;
-    *map = tc_page_maps(page, latch)[index];
+    *shown = *real;
+    tc_map_apply(&tc_page_maps(page, latch)[index], &shown->sec, &shown->nsec);
     barrier();
     if (*(volatile __u32*)&page->latch == latch) return true;
   }

@@ -67,22 +67,19 @@ static __always_inline void add_fraction(struct reading* uptime) {
 }
 
 static __always_inline void shift(const struct tc_bpf_target* target, const struct place* place) {
-  struct reading reading = {0, 0};
-  struct tc_clock_map map;
-  if (!read_place(place, &reading)) return count(target, place->clock, false);
+  struct reading real = {0, 0}, shown;
+  if (!read_place(place, &real)) return count(target, place->clock, false);
   /* Another thread has written over it. */
-  if (reading.nsec < 0 || reading.nsec >= TC_NSEC_PER_SEC) return;
-  __s64 whole = reading.sec;
-  if (!place->unit) add_fraction(&reading);
-  if (!read_map(target, place->clock, &map)) return;
-  struct reading real = reading;
-  tc_map_apply(&map, &reading.sec, &reading.nsec);
-  if (reading.sec == real.sec && reading.nsec == real.nsec) return;
+  if (real.nsec < 0 || real.nsec >= TC_NSEC_PER_SEC) return;
+  __s64 whole = real.sec;
+  if (!place->unit) add_fraction(&real);
+  if (!map_reading(target, place->clock, &real, &shown)) return;
+  if (shown.sec == real.sec && shown.nsec == real.nsec) return;
   if (!place->unit) {
-    reading.sec += reading.nsec != 0;
-    if (reading.sec == whole) return;
+    shown.sec += shown.nsec != 0;
+    if (shown.sec == whole) return;
   }
-  count(target, place->clock, write_place(place, &reading));
+  count(target, place->clock, write_place(place, &shown));
 }
 
 /* Where status and time stand in struct __kernel_timex and in struct old_timex32
@@ -130,18 +127,21 @@ static __always_inline bool locate(__u32 kind, __u64 first, __u64 second, struct
   return false;
 }
 
-/* `regs`: the registers with which the program entered the kernel. Only the calls that adjust the
- * clock return something else than 0 when they succeed. */
-static __always_inline void at_exit(__u32 kind, bool ia32, struct pt_regs* regs, long result) {
+/* Only the calls that adjust the clock return something else than 0 when they succeed. */
+static __always_inline bool succeeded(__u32 kind, long result) {
   bool adjusts = kind == TC_BPF_ADJTIMEX || kind == TC_BPF_ADJTIMEX32 ||
                  kind == TC_BPF_CLOCK_ADJTIME || kind == TC_BPF_CLOCK_ADJTIME32;
-  if (result < 0 || (result != 0 && !adjusts)) return;
-  struct tc_bpf_target* target = current_target();
-  if (!target) return;
-  __u64 ip = BPF_CORE_READ(regs, ip);
+  return result == 0 || (result > 0 && adjusts);
+}
+
+/* `regs`: the registers with which the program entered the kernel, of a type that the verifier
+ * knows. */
+static __always_inline void shift_call(const struct tc_bpf_target* target, __u32 kind, bool ia32,
+                                       struct pt_regs* regs) {
+  __u64 ip = regs->ip;
   if (ip >= target->vdso_start && ip < target->vdso_end) return;
-  __u64 first = ia32 ? (__u32)BPF_CORE_READ(regs, bx) : BPF_CORE_READ(regs, di);
-  __u64 second = ia32 ? (__u32)BPF_CORE_READ(regs, cx) : BPF_CORE_READ(regs, si);
+  __u64 first = ia32 ? (__u32)regs->bx : regs->di;
+  __u64 second = ia32 ? (__u32)regs->cx : regs->si;
   struct place place;
   if (locate(kind, first, second, &place)) shift(target, &place);
 }

@@ -65,22 +65,18 @@ static __always_inline bool read_coarse(struct reading* now) {
 static __always_inline long shifted_time(struct pt_regs* regs) {
   struct tc_bpf_target* target = current_target();
   if (!target) return 0;
-  __u64 ip = BPF_CORE_READ(regs, ip);
+  __u64 ip = regs->ip;
   if (ip >= target->vdso_start && ip < target->vdso_end) return 0;
-  struct reading reading;
-  struct tc_clock_map map;
-  if (!read_map(target, CLOCK_REALTIME, &map)) return 0;
-  if (!read_coarse(&reading)) {
+  struct reading real, shown;
+  if (!read_coarse(&real)) {
     count(target, CLOCK_REALTIME, false);
     return 0;
   }
-  int64_t real = reading.sec;
-  tc_map_apply(&map, &reading.sec, &reading.nsec);
-  if (reading.sec == real) return 0;
-  void* to = (void*)BPF_CORE_READ(regs, di);
-  bool written = !to || !bpf_probe_write_user(to, &reading.sec, sizeof reading.sec);
+  if (!map_reading(target, CLOCK_REALTIME, &real, &shown) || shown.sec == real.sec) return 0;
+  void* to = (void*)regs->di;
+  bool written = !to || !bpf_probe_write_user(to, &shown.sec, sizeof shown.sec);
   count(target, CLOCK_REALTIME, written);
-  return written ? reading.sec : 0;
+  return written ? shown.sec : 0;
 }
 
 SEC("fmod_ret/__x64_sys_time")

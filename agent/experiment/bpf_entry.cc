@@ -19,7 +19,6 @@ Result<std::shared_ptr<vdso::ClockPage>> enter(const targets::Process& process,
     header(first);
   }));
   TC_TRY(const auto kernel, syscalls::kernel_process(process.pid()));
-  if (!process.alive()) return fail(Exit::kNoTarget, "the process has ended");
   tc_bpf_target target{};
   target.started_first = kernel.started_first;
   target.started_last = kernel.started_last;
@@ -27,6 +26,11 @@ Result<std::shared_ptr<vdso::ClockPage>> enter(const targets::Process& process,
   target.vdso_end = detoured.end;
   target.page = place.page;
   TC_CHECK(place.engine->put(kernel.tgid, target));
+  // Then what was entered is this process, and nobody who got its id since.
+  if (!process.alive()) {
+    TC_CHECK(place.engine->drop(kernel.tgid));
+    return fail(Exit::kNoTarget, "the process has ended");
+  }
   return std::make_shared<vdso::ClockPage>(std::move(page));
 }
 

@@ -22,8 +22,8 @@ using Mode = std::optional<std::pair<std::string, std::string>>;  // the mode, a
 // A file of debugfs where that is not mounted: through a mount that nobody else sees.
 Result<std::string> read_debugfs(const char* path) {
   const ScopedFd context(static_cast<int>(::syscall(SYS_fsopen, "debugfs", FSOPEN_CLOEXEC)));
-  if (!context.valid() || ::syscall(SYS_fsconfig, context.get(), FSCONFIG_CMD_CREATE, nullptr,
-                                    nullptr, 0) != 0) {
+  if (!context.valid() ||
+      ::syscall(SYS_fsconfig, context.get(), FSCONFIG_CMD_CREATE, nullptr, nullptr, 0) != 0) {
     return fail_errno("open debugfs");
   }
   const ScopedFd mount(

@@ -54,7 +54,7 @@ std::vector<BpfState::Entry> BpfState::targets() const {
   uint32_t key = 0;
   const uint32_t* before = nullptr;
   // Entries that come and go meanwhile may start the walk anew: it ends all the same.
-  while (entries.size() < 2 * TC_BPF_MAX_TARGETS &&
+  while (entries.size() < size_t{2} * TC_BPF_MAX_TARGETS &&
          ::bpf_map_get_next_key(fds_.targets.get(), before, &key) == 0) {
     Entry entry{key, {}};
     if (::bpf_map_lookup_elem(fds_.targets.get(), &key, &entry.second) == 0) {

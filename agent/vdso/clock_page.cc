@@ -31,6 +31,8 @@ class WriteLock {
   }
   WriteLock(const WriteLock&) = delete;
   WriteLock& operator=(const WriteLock&) = delete;
+  WriteLock(WriteLock&&) = delete;
+  WriteLock& operator=(WriteLock&&) = delete;
   ~WriteLock() {
     if (fd_ >= 0) ::flock(fd_, LOCK_UN);
   }

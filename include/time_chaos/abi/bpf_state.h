@@ -21,6 +21,7 @@ enum {
 /* tc_bpf_target.flags */
 #define TC_BPF_UNCOUNTED 1U /* a check of the agent's own: its readings are not counted */
 #define TC_BPF_FORKED 2U    /* added by the fork hook */
+#define TC_BPF_KNOWN 4U     /* its start time was looked at */
 
 struct tc_bpf_target {
   /* start_boottime of its thread group leader lies in [started_first, started_last], nanoseconds
