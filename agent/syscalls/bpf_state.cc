@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "agent/syscalls/bpf_hooks.h"
+#include "agent/syscalls/unpreempted.h"
 
 namespace time_chaos::syscalls {
 namespace {
@@ -43,6 +44,7 @@ Result<BpfState> BpfState::over(Fds fds) {
 
 Result<tc_clock_page> BpfState::page(uint32_t number) const {
   tc_clock_page page{};
+  const Unpreempted meanwhile;
   if (::bpf_map_lookup_elem(fds_.pages.get(), &number, &page) != 0) {
     return fail_errno("read a clock page of the BPF engine");
   }
@@ -53,6 +55,7 @@ std::vector<BpfState::Entry> BpfState::targets() const {
   std::vector<Entry> entries;
   uint32_t key = 0;
   const uint32_t* before = nullptr;
+  std::optional<Unpreempted> meanwhile(std::in_place);
   // Entries that come and go meanwhile may start the walk anew: it ends all the same.
   while (entries.size() < size_t{2} * TC_BPF_MAX_TARGETS &&
          ::bpf_map_get_next_key(fds_.targets.get(), before, &key) == 0) {
@@ -62,6 +65,7 @@ std::vector<BpfState::Entry> BpfState::targets() const {
     }
     before = &key;
   }
+  meanwhile.reset();
   std::sort(entries.begin(), entries.end(),
             [](const Entry& a, const Entry& b) { return a.first < b.first; });
   const auto same = [](const Entry& a, const Entry& b) { return a.first == b.first; };
@@ -71,6 +75,7 @@ std::vector<BpfState::Entry> BpfState::targets() const {
 
 std::optional<tc_bpf_target> BpfState::find(const KernelProcess& process) const {
   tc_bpf_target target{};
+  const Unpreempted meanwhile;
   if (::bpf_map_lookup_elem(fds_.targets.get(), &process.tgid, &target) != 0 ||
       process.started_last < target.started_first || process.started_first > target.started_last) {
     return std::nullopt;
@@ -79,6 +84,7 @@ std::optional<tc_bpf_target> BpfState::find(const KernelProcess& process) const 
 }
 
 Status BpfState::put(uint32_t tgid, const tc_bpf_target& target) const {
+  const Unpreempted meanwhile;
   if (::bpf_map_update_elem(fds_.targets.get(), &tgid, &target, BPF_ANY) == 0) return {};
   if (errno == E2BIG) {
     return fail(Exit::kFailed, "the BPF engine serves no more processes",
@@ -88,6 +94,7 @@ Status BpfState::put(uint32_t tgid, const tc_bpf_target& target) const {
 }
 
 Status BpfState::drop(uint32_t tgid) const {
+  const Unpreempted meanwhile;
   if (::bpf_map_delete_elem(fds_.targets.get(), &tgid) == 0 || errno == ENOENT) return {};
   return fail_errno("remove a target from the BPF engine");
 }
@@ -97,6 +104,7 @@ Result<BpfCounts> BpfState::counts(uint32_t page) const {
   if (processors <= 0) return fail(Exit::kFailed, "the number of processors is not known");
   std::vector<tc_bpf_count> each(static_cast<size_t>(processors));
   BpfCounts counts{};
+  const Unpreempted meanwhile;
   for (uint32_t row = 0; row < TC_BPF_ROWS; row++) {
     const uint32_t key = page * TC_BPF_ROWS + row;
     if (::bpf_map_lookup_elem(fds_.counts.get(), &key, each.data()) != 0) {

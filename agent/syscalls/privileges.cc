@@ -9,7 +9,8 @@ namespace time_chaos::syscalls {
 
 Status drop_privileges(bool seccomp) {
   std::vector<unsigned> needed = {CAP_SYS_PTRACE, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH,
-                                  CAP_KILL,       CAP_BPF,          CAP_CHECKPOINT_RESTORE};
+                                  CAP_KILL,       CAP_BPF,          CAP_CHECKPOINT_RESTORE,
+                                  CAP_SYS_NICE};
   if (seccomp) needed.push_back(CAP_SYS_ADMIN);
   ::capng_setpid(0);
   if (::capng_get_caps_process() != 0) return fail_errno("read our own capabilities");

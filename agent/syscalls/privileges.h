@@ -6,8 +6,9 @@
 namespace time_chaos::syscalls {
 
 // Keeps what recovery needs: to trace, to open the files of other users' processes, to map the
-// clock page, and to change BPF maps. `seccomp`: CAP_SYS_ADMIN as well, without which a target's
-// filters can be neither read nor suspended. An agent without capabilities has none to give up.
+// clock page, to change BPF maps, and not to be preempted in that. `seccomp`: CAP_SYS_ADMIN as
+// well, without which a target's filters can be neither read nor suspended. An agent without
+// capabilities has none to give up.
 Status drop_privileges(bool seccomp);
 
 }  // namespace time_chaos::syscalls
