@@ -67,10 +67,9 @@ Error failure(int error, const std::string& what, const BpfLog& log) {
   const std::string said = telling_line(log.text());
   // "unknown func", "cannot use helper": it does not exist under lockdown.
   if (said.find("bpf_probe_write_user") != std::string::npos) {
-    return Error(
-        Exit::kNotPermitted,
-        "the kernel refuses BPF to write user memory, as it does under lockdown (" + said + ")",
-        "boot without lockdown (Secure Boot switches it on)");
+    return Error(Exit::kNotPermitted,
+                 "the kernel refuses BPF to write user memory, as it does under lockdown",
+                 "boot without lockdown (Secure Boot switches it on)");
   }
   return Error::from_errno(error < 0 ? -error : error,
                            said.empty() ? what : fmt::format("{}: {}", what, said));
