@@ -64,7 +64,7 @@ class Recover {
       take_marks();
       auto ran = send(hold, /*drop_private_pages=*/true);
       // A sealed vDSO (mseal) refuses MADV_DONTNEED; the pages go all the same.
-      if (!ran) ran = send(hold, /*drop_private_pages=*/false);
+      if (!ran && ours(found_.pages.back())) ran = send(hold, /*drop_private_pages=*/false);
       TC_CHECK(ran);
     } else if (left_over) {
       TC_CHECK(hold.write(memory_, [&] { return wipe_stub(memory_, found_.stub); }));
