@@ -61,7 +61,12 @@ Status add_time(LoadedClocks& clocks) {
     return refused("this kernel lets no program stand in for time(2)", log);
   }
   TC_CHECK(find_time_data(*skeleton, log));
-  return attach(skeleton->progs.tchaos_time, log, clocks);
+  bpf_program* program = nullptr;
+  while ((program = bpf_object__next_program(skeleton->obj, program)) != nullptr) {
+    if (program == skeleton->progs.tchaos_find) continue;
+    TC_CHECK(attach(program, log, clocks));
+  }
+  return {};
 }
 
 }  // namespace time_chaos::syscalls
