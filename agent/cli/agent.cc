@@ -33,9 +33,15 @@ class Printer : public experiment::Events {
   Printer(const OutputOptions& output, const ShiftRequest& request)
       : output_(output), request_(request) {}
 
-  void planned(const experiment::PlannedTarget& target) override {
-    output_.json ? say(experiment::json(target, request_))
-                 : say(experiment::text(target, request_, output_.verbose));
+  void chosen(const experiment::SyscallChoice& choice) override {
+    const std::string line = experiment::text(choice, output_.verbose);
+    if (line.empty()) return;
+    output_.json ? say(experiment::json(choice)) : say(line);
+  }
+  void planned(const experiment::PlannedTarget& target,
+               const experiment::SyscallChoice& choice) override {
+    output_.json ? say(experiment::json(target, request_, choice))
+                 : say(experiment::text(target, request_, choice, output_.verbose));
   }
   void shifted(const experiment::Shifted& target) override {
     output_.json ? say(experiment::json(target)) : say(experiment::text(target, output_.verbose));

@@ -25,16 +25,19 @@ nlohmann::json json(const std::vector<experiment::Finding>& findings) {
     list.push_back({{"engine", finding.engine},
                     {"verdict", experiment::name(finding.verdict)},
                     {"why", finding.why},
-                    {"remedy", finding.remedy}});
+                    {"remedy", finding.remedy},
+                    {"details", finding.details}});
   }
   return list;
 }
 
-void print(const std::string& who, const std::vector<experiment::Finding>& findings) {
+void print(const std::string& who, const std::vector<experiment::Finding>& findings, bool verbose) {
   say(who);
   for (const auto& finding : findings) {
     say(fmt::format("  {:<17} {:<8} {}{}", finding.engine, experiment::name(finding.verdict),
                     finding.why, finding.remedy.empty() ? "" : "; " + finding.remedy));
+    if (!verbose) continue;
+    for (const std::string& detail : finding.details) say(fmt::format("{:28}{}", "", detail));
   }
 }
 
@@ -49,7 +52,7 @@ int run(const DoctorOptions& options) {
   }
   const auto machine = targets::read_machine();
   if (!machine) return report(machine.error(), options.output);
-  const auto diagnosis = experiment::examine(*machine, tracee::try_ptrace, pids);
+  const auto diagnosis = experiment::examine(*machine, tracee::try_ptrace, syscalls::try_bpf, pids);
   if (options.output.json) {
     nlohmann::json list = nlohmann::json::array();
     for (const auto& target : diagnosis.targets) {
@@ -63,8 +66,10 @@ int run(const DoctorOptions& options) {
     return 0;
   }
   print(fmt::format("this machine (Linux {}, {})", machine->kernel_release, machine->architecture),
-        diagnosis.machine);
-  for (const auto& target : diagnosis.targets) print(target.label, target.findings);
+        diagnosis.machine, options.output.verbose);
+  for (const auto& target : diagnosis.targets) {
+    print(target.label, target.findings, options.output.verbose);
+  }
   return 0;
 }
 

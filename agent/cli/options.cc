@@ -49,9 +49,10 @@ void add_clocks(CLI::App& app, ClockOptions& clocks) {
 
 void add_engines(CLI::App& app, EngineOptions& engines) {
   app.add_option("--engine-vdso", engines.vdso, "detour (the default) or off")->type_name("HOW");
-  app.add_option("--engine-syscalls", engines.syscalls,
-                 "Raw clock system calls: ptrace (slow, follows every thread), off, or auto (the "
-                 "default: off in this version)")
+  app.add_option(
+         "--engine-syscalls", engines.syscalls,
+         "Raw clock system calls: bpf, ptrace (slow, follows every thread), off, or auto (the "
+         "default: bpf where the kernel permits it, else ptrace)")
       ->type_name("HOW");
   app.add_option("--patch", engines.patch,
                  "auto (the default: one byte where possible) or five-byte (stops all threads)")
@@ -95,19 +96,21 @@ Status EngineOptions::apply(experiment::ShiftRequest& request) const {
   if (vdso != "detour" && vdso != "off") return unknown("--engine-vdso", vdso, "detour or off");
   if (syscalls == "ptrace") {
     request.syscalls = experiment::SyscallEngine::kPtrace;
+  } else if (syscalls == "bpf") {
+    request.syscalls = experiment::SyscallEngine::kBpf;
   } else if (syscalls == "off") {
     request.syscalls = experiment::SyscallEngine::kOff;
   } else if (syscalls != "auto") {
-    return unknown("--engine-syscalls", syscalls, "ptrace, off or auto");
+    return unknown("--engine-syscalls", syscalls, "auto, bpf, ptrace or off");
   }
   if (patch != "auto" && patch != "five-byte") {
     return unknown("--patch", patch, "auto or five-byte");
   }
   if (patch == "five-byte") request.detour = plan::Detour::kFiveByte;
   if (vdso == "off") request.detour = plan::Detour::kNone;
-  if (vdso == "off" && request.syscalls != experiment::SyscallEngine::kPtrace) {
-    return fail(Exit::kUsage, "--engine-vdso off leaves no engine",
-                "use it with --engine-syscalls ptrace");
+  if (vdso == "off" && request.syscalls == experiment::SyscallEngine::kOff) {
+    return fail(Exit::kUsage, "--engine-vdso off and --engine-syscalls off leave no engine",
+                "leave out one of them");
   }
   request.force = force;
   return {};

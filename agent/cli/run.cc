@@ -49,9 +49,11 @@ int run(const RunOptions& options) {
   const auto request = request_of(options);
   if (!request) return report(request.error(), options.output);
   // stdout belongs to the command.
-  const auto ended =
-      experiment::launch(*request, options.command, [&](const experiment::Shifted& shifted) {
+  const auto ended = experiment::launch(
+      *request, options.command,
+      [&](const experiment::Shifted& shifted, const experiment::SyscallChoice& choice) {
         if (!options.output.verbose) return;
+        std::fprintf(stderr, "time-chaos: %s\n", experiment::text(choice, true).c_str());
         std::fprintf(stderr, "time-chaos: %s\n", experiment::text(shifted, true).c_str());
       });
   if (!ended) return report(ended.error(), options.output);

@@ -22,6 +22,23 @@ std::optional<std::chrono::nanoseconds> left_of(const clock::ClockMaps& maps,
   return left;
 }
 
+Result<std::vector<Checked>> check(const Carrier& carrier) {
+  std::vector<Checked> checked;
+  if (carrier.has_pages()) {
+    TC_TRY(const auto found, vdso::find_experiment(carrier.process.pid()));
+    if (!found) return fail(Exit::kNoTarget, "the experiment ended meanwhile");
+    if (found->record.patch_count != 0) {
+      TC_TRY(auto seen, check_vdso(carrier.process.pid(), *found));
+      checked.push_back(std::move(seen));
+    }
+  }
+  if (carrier.bpf) {
+    TC_TRY(auto seen, check_syscalls(*carrier.bpf));
+    checked.push_back(std::move(seen));
+  }
+  return checked;
+}
+
 Result<Changed> apply(const Carrier& carrier, clock::ClockSet clocks,
                       std::chrono::nanoseconds offset) {
   if (carrier.found.state != vdso::State::kShifted || carrier.experiment().empty()) {
@@ -30,7 +47,7 @@ Result<Changed> apply(const Carrier& carrier, clock::ClockSet clocks,
   const pid_t pid = carrier.process.pid();
   Changed changed{pid, carrier.process.name(), carrier.experiment(), clocks, offset, {}, {}, {}};
   if (changed.clocks.empty()) changed.clocks = clock::ClockSet(carrier.found.page.clocks);
-  TC_TRY(vdso::ClockPage page, vdso::ClockPage::open(pid, carrier.found.clock_page()));
+  TC_TRY(vdso::ClockPage page, open_page(carrier));
   const auto before = steady_clock::now();
   TC_CHECK(page.update([&](clock::ClockMaps& maps, tc_clock_page& header) -> Status {
     const clock::HostReadings now = clock::read_host_clocks();
@@ -46,9 +63,7 @@ Result<Changed> apply(const Carrier& carrier, clock::ClockSet clocks,
     return {};
   }));
   changed.took = steady_clock::now() - before;
-  TC_TRY(const auto found, vdso::find_experiment(pid));
-  if (!found) return fail(Exit::kNoTarget, "the experiment ended meanwhile");
-  TC_TRY(changed.checked, check_vdso(pid, *found));
+  TC_TRY(changed.checked, check(carrier));
   return changed;
 }
 
@@ -64,8 +79,7 @@ Result<Changed> change(const Carrier& carrier, clock::ClockSet clocks,
 }
 
 Status renew(const Carrier& carrier, std::chrono::nanoseconds lease) {
-  TC_TRY(vdso::ClockPage page,
-         vdso::ClockPage::open(carrier.process.pid(), carrier.found.clock_page()));
+  TC_TRY(vdso::ClockPage page, open_page(carrier));
   return page.update([&](clock::ClockMaps& maps, tc_clock_page&) {
     maps = clock::with_lease(maps, clock::read_host_clocks(), lease);
     return Status();

@@ -18,7 +18,7 @@ struct Changed {
   clock::ClockSet clocks;
   std::chrono::nanoseconds offset{0};
   std::chrono::nanoseconds took{0};  // the write that changed the target's clocks
-  Checked checked;
+  std::vector<Checked> checked;      // through each engine
   clock::ClockSet kept;
 };
 

@@ -9,6 +9,7 @@
 #include <algorithm>
 
 #include "agent/clock/clock_set.h"
+#include "agent/syscalls/bpf_probe.h"
 #include "agent/vdso/computed.h"
 #include "agent/vdso/mirror.h"
 
@@ -142,6 +143,24 @@ Result<Checked> check(pid_t pid, const vdso::Found* found, const tc_clock_page& 
   return check(kComputed, pid, found, page);
 }
 
+MirrorReading as_mirrored(const syscalls::RawReading& raw) {
+  return {raw.before, raw.shown, raw.after, raw.result, raw.host_result};
+}
+
+// As if a vDSO had been run.
+Mirror as_mirror(const syscalls::RawReadings& readings, bool has_time, const tc_clock_page& page) {
+  Mirror mirror;
+  std::transform(readings.clocks.begin(), readings.clocks.end(), mirror.clocks.begin(),
+                 as_mirrored);
+  mirror.gettimeofday = as_mirrored(readings.gettimeofday);
+  mirror.time = as_mirrored(readings.time);
+  mirror.has_time = has_time;
+  // Not asked for: nothing changes it on the way.
+  mirror.tz_minuteswest = page.tz_minuteswest;
+  mirror.tz_dsttime = page.tz_dsttime;
+  return mirror;
+}
+
 // The page of a process that shows the host's time, in the kernel's own time zone.
 tc_clock_page unshifted_page() {
   tc_clock_page page{};
@@ -159,6 +178,18 @@ Result<Checked> check_vdso(pid_t pid, const vdso::Found& found) {
     return fail(Exit::kFailed, "its vDSO is not detoured", "try again");
   }
   return check(pid, &found, found.page);
+}
+
+Result<Checked> check_syscalls(const BpfPlace& place) {
+  for (int attempt = 1;; attempt++) {
+    TC_TRY(const tc_clock_page page, place.engine->page(place.page));
+    TC_TRY(const auto readings, syscalls::read_through_bpf(*place.engine, place.page));
+    const Mirror mirror = as_mirror(readings, place.engine->shifts_time(), page);
+    const Judge judge(page, mirror);
+    const Status verdict = judge.check();
+    if (verdict) return judge.checked("syscall");
+    if (attempt == 2) return fail(verdict.error());
+  }
 }
 
 Result<Checked> check_recovered(pid_t pid) {

@@ -9,12 +9,13 @@
 
 #include "agent/base/error.h"
 #include "agent/clock/map_plan.h"
+#include "agent/experiment/bpf_place.h"
 #include "agent/vdso/find.h"
 
 namespace time_chaos::experiment {
 
 struct Checked {
-  std::string engine;     // "vdso"
+  std::string engine;     // "vdso", "syscall"
   clock::Reading target;  // CLOCK_REALTIME, or the first clock of the experiment
   clock::Reading host;
   int clock = 0;
@@ -24,6 +25,9 @@ struct Checked {
 // Runs the target's own bytes (its vDSO, payload and clock page as they are now) and compares what
 // every clock of them reads with the maps. kFailed, naming the clock, when one is off.
 Result<Checked> check_vdso(pid_t pid, const vdso::Found& found);
+
+// The same for the system calls of the targets that stand at that place: makes them.
+Result<Checked> check_syscalls(const BpfPlace& place);
 
 // After recovery: the vDSO's functions read as the kernel made them, and nothing of ours is left.
 Result<Checked> check_recovered(pid_t pid);

@@ -3,11 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <memory>
+#include <optional>
 
 #include "agent/experiment/change.h"
-#include "agent/experiment/following.h"
 #include "agent/experiment/select.h"
+#include "agent/syscalls/privileges.h"
 
 namespace time_chaos::experiment {
 namespace {
@@ -16,6 +16,8 @@ using std::chrono::steady_clock;
 
 struct Running {
   targets::Process process;
+  std::optional<BpfPlace> bpf;
+  bool only_calls = false;
   bool gone = false;
 };
 
@@ -27,15 +29,20 @@ class Conductor {
     // Before anything changes: an interrupt in the middle must not leave a target half-way.
     auto lifetime = Lifetime::begin();
     if (!lifetime) return refuse(lifetime.error());
-    auto planned = plan();
+    auto processes = select(request_.targets);
+    if (!processes) return refuse(processes.error());
+    if (dry_run) return foretell(std::move(*processes));
+    auto side = SyscallSide::begin(request_, processes->size());
+    if (!side) return refuse(side.error());
+    side_.emplace(std::move(*side));
+    auto planned = plan(std::move(*processes), side_->choice());
     if (!planned) return refuse(planned.error());
-    if (dry_run) {
-      for (const PlannedTarget& target : *planned) events_.planned(target);
-      return Exit::kOk;
-    }
+    if (side_->choice().engine == RawCalls::kBpf) events_.chosen(side_->choice());
     began_ = steady_clock::now();
     for (PlannedTarget& target : *planned) shift(target);
     if (running_.empty()) return worst_;
+    // Threads that are started later inherit what is left.
+    if (auto dropped = drop_privileges(); !dropped) events_.failed(dropped.error());
     if (auto following = follow_syscalls(); !following) {
       fail_with(following.error());
       recover_all();
@@ -60,13 +67,23 @@ class Conductor {
     worst_ = error.kind();
   }
 
-  Result<std::vector<PlannedTarget>> plan() {
-    TC_TRY(auto processes, select(request_.targets));
+  Exit foretell(std::vector<targets::Process> processes) {
+    const auto choice = SyscallSide::foresee(request_);
+    if (!choice) return refuse(choice.error());
+    auto planned = plan(std::move(processes), *choice);
+    if (!planned) return refuse(planned.error());
+    events_.chosen(*choice);
+    for (const PlannedTarget& target : *planned) events_.planned(target, *choice);
+    return Exit::kOk;
+  }
+
+  Result<std::vector<PlannedTarget>> plan(std::vector<targets::Process> processes,
+                                          const SyscallChoice& choice) {
     std::vector<PlannedTarget> planned;
     for (targets::Process& process : processes) {
       const bool by_name = std::find(request_.targets.pids.begin(), request_.targets.pids.end(),
                                      process.pid()) == request_.targets.pids.end();
-      auto target = plan_target(std::move(process), request_);
+      auto target = plan_target(std::move(process), request_, choice);
       if (!target && target.error().kind() == Exit::kNoTarget && by_name) continue;
       if (!target) return fail(target.error());
       planned.push_back(std::move(*target));
@@ -76,30 +93,42 @@ class Conductor {
   }
 
   void shift(PlannedTarget& target) {
-    auto shifted = shift_target(target, request_);
+    auto shifted = shift_target(target, request_, *side_, places_++);
     if (!shifted) return fail_with(shifted.error());
     good_++;
     events_.shifted(*shifted);
-    running_.push_back({std::move(target.process), false});
+    running_.push_back({std::move(target.process), target.bpf, target.only_calls, false});
   }
 
   Status follow_syscalls() {
-    if (request_.syscalls != SyscallEngine::kPtrace) return {};
     std::vector<pid_t> pids;
     for (const Running& running : running_) pids.push_back(running.process.pid());
-    TC_TRY(following_, follow(pids));
-    for (const pid_t pid : pids) events_.following(pid, following_->counters(pid));
+    TC_CHECK(side_->follow(pids));
+    if (side_->choice().engine != RawCalls::kBpf) events_.chosen(side_->choice());
+    const auto* following = side_->following();
+    if (following == nullptr) return {};
+    for (const pid_t pid : pids) events_.following(pid, following->counters(pid));
     return {};
   }
 
+  // Without the capability to read a target's filters its pages could not be taken back.
+  [[nodiscard]] Status drop_privileges() const {
+    const bool filtered = std::any_of(running_.begin(), running_.end(), [](const Running& r) {
+      const auto status = targets::read_status(r.process.pid());
+      return !status || status->seccomp_mode != 0;
+    });
+    return syscalls::drop_privileges(request_.force || filtered);
+  }
+
   void end_following() {
-    if (!following_) return;
-    following_->stop();
+    auto* following = side_->following();
+    if (following == nullptr) return;
+    following->stop();
     for (const Running& running : running_) {
       const pid_t pid = running.process.pid();
-      events_.followed(pid, following_->counters(pid));
+      events_.followed(pid, following->counters(pid));
     }
-    following_.reset();
+    side_->end_following();
   }
 
   void stay(Lifetime& lifetime) {
@@ -150,13 +179,13 @@ class Conductor {
   }
 
   static Result<Carrier> carrier_of(const Running& running) {
-    TC_TRY(auto found, vdso::find_experiment(running.process.pid()));
-    if (!found) return fail(Exit::kNoTarget, "it carries no experiment any more");
     TC_TRY(auto process, targets::Process::open(running.process.pid()));
     if (process.start_time() != running.process.start_time()) {
       return fail(Exit::kNoTarget, "the process has ended");
     }
-    return Carrier{std::move(process), std::move(*found)};
+    TC_TRY(auto carrier, carrier_at(std::move(process), running.bpf, running.only_calls));
+    if (!carrier) return fail(Exit::kNoTarget, "it carries no experiment any more");
+    return std::move(*carrier);
   }
 
   [[nodiscard]] bool mine(const Carrier& carrier) const {
@@ -186,7 +215,8 @@ class Conductor {
   const ShiftRequest& request_;
   Events& events_;
   std::vector<Running> running_;
-  std::unique_ptr<syscalls::PtraceEngine> following_;
+  std::optional<SyscallSide> side_;
+  size_t places_ = 0;
   steady_clock::time_point began_;
   int good_ = 0;
   Exit worst_ = Exit::kOk;

@@ -6,10 +6,10 @@
 #include <vector>
 
 #include "agent/base/error.h"
-#include "agent/experiment/following.h"
 #include "agent/experiment/lifetime.h"
 #include "agent/experiment/request.h"
 #include "agent/experiment/shift.h"
+#include "agent/experiment/syscall_side.h"
 #include "agent/experiment/undo.h"
 
 namespace time_chaos::experiment {
@@ -24,7 +24,9 @@ class Events {
   Events& operator=(Events&&) = delete;
   virtual ~Events() = default;
 
-  virtual void planned(const PlannedTarget& target) = 0;
+  // Which engine shifts raw system calls, and why.
+  virtual void chosen(const SyscallChoice& choice) = 0;
+  virtual void planned(const PlannedTarget& target, const SyscallChoice& choice) = 0;
   virtual void shifted(const Shifted& target) = 0;
   // The ptrace engine has begun.
   virtual void following(pid_t pid, const syscalls::Counters& counters) = 0;

@@ -15,8 +15,8 @@ std::string_view name(Verdict verdict) {
 }
 
 Diagnosis examine(const targets::Machine& machine, const TryPtrace& try_ptrace,
-                  std::span<const pid_t> pids) {
-  Diagnosis diagnosis{examine(machine, try_ptrace), {}};
+                  const TryBpf& try_bpf, std::span<const pid_t> pids) {
+  Diagnosis diagnosis{examine(machine, try_ptrace, try_bpf), {}};
   for (const pid_t pid : pids) {
     TargetDiagnosis& target = diagnosis.targets.emplace_back();
     target.pid = pid;

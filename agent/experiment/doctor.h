@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "agent/base/error.h"
+#include "agent/syscalls/try_bpf.h"
 #include "agent/targets/machine.h"
 #include "agent/targets/target_facts.h"
 
@@ -27,7 +28,8 @@ struct Finding {
   std::string engine;  // one of the three above
   Verdict verdict = Verdict::kNo;
   std::string why;
-  std::string remedy;  // empty where there is nothing to do
+  std::string remedy;                     // empty where there is nothing to do
+  std::vector<std::string> details = {};  // for who wants to know more
 };
 
 struct TargetDiagnosis {
@@ -44,12 +46,15 @@ struct Diagnosis {
 // Seizes a process that the agent forked for it, lets it go, and says how that went. Passed in,
 // because only agent/tracee traces.
 using TryPtrace = std::function<Status()>;
+// Loads the BPF engine, without targets, and lets it go.
+using TryBpf = std::function<Result<syscalls::BpfTrial>()>;
 
 // One finding an engine, in the order above.
-std::vector<Finding> examine(const targets::Machine& machine, const TryPtrace& try_ptrace);
+std::vector<Finding> examine(const targets::Machine& machine, const TryPtrace& try_ptrace,
+                             const TryBpf& try_bpf);
 std::vector<Finding> examine(const targets::Machine& machine, const targets::TargetFacts& facts);
 // Both, for processes by pid. What the machine refuses altogether is refused for every target.
 Diagnosis examine(const targets::Machine& machine, const TryPtrace& try_ptrace,
-                  std::span<const pid_t> pids);
+                  const TryBpf& try_bpf, std::span<const pid_t> pids);
 
 }  // namespace time_chaos::experiment

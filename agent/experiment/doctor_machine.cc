@@ -73,36 +73,36 @@ Finding machine_vdso(const Machine& machine, Finding ptrace) {
   return ptrace;
 }
 
-// bpf_probe_write_user wants CAP_SYS_ADMIN and no lockdown (kernel/trace/bpf_trace.c).
-Finding machine_bpf(const Machine& machine) {
-  std::string obstacles;
-  const auto add = [&](std::string_view obstacle) {
-    obstacles += obstacles.empty() ? "" : ", ";
-    obstacles += obstacle;
-  };
-  if (machine.lockdown == Lockdown::kIntegrity || machine.lockdown == Lockdown::kConfidentiality) {
-    add(fmt::format("lockdown ({}) refuses writing to user memory", name(machine.lockdown)));
+Finding machine_bpf(const Machine& machine, const TryBpf& try_bpf) {
+  const auto trial = try_bpf();
+  if (!trial) {
+    Finding finding{"", Verdict::kNo, trial.error().message(), trial.error().remedy()};
+    if (machine.lockdown == Lockdown::kUnknown) {
+      finding.why += " (lockdown unknown: securityfs is not mounted)";
+    }
+    return finding;
   }
-  if (!machine.has(CAP_SYS_ADMIN)) add("no CAP_SYS_ADMIN, which writing to user memory needs");
-  if (!machine.has(CAP_SYS_ADMIN) && !machine.has(CAP_BPF)) add("no CAP_BPF");
-  if (!machine.has(CAP_SYS_ADMIN) && !machine.has(CAP_PERFMON)) add("no CAP_PERFMON");
-  if (!machine.initial_user_namespace) add("not in the machine's own user namespace");
-  if (!machine.btf) add("no BTF of the kernel");
-  std::string allows = obstacles.empty() ? "nothing seen here would refuse it"
-                                         : "this machine would also refuse: " + obstacles;
-  if (machine.lockdown == Lockdown::kUnknown) {
-    allows += "; lockdown unknown (securityfs is not mounted)";
+  Finding finding{"", Verdict::kWorks, "it was loaded: " + trial->hooks, ""};
+  if (trial->lossy) finding.verdict = Verdict::kLimited;
+  if (!trial->no_time.empty()) {
+    finding.why += "; raw time() calls are not shifted";
+    finding.details.push_back("time(): " + trial->no_time);
   }
-  return {"", Verdict::kNo, "not in this version; " + allows,
-          "the ptrace engine covers system calls"};
+  if (!trial->no_pins.empty()) finding.details.push_back("--detach: " + trial->no_pins);
+  for (const std::string& refused : trial->refused) {
+    finding.details.push_back("refused: " + refused);
+  }
+  return finding;
 }
 
 }  // namespace
 
-std::vector<Finding> examine(const Machine& machine, const TryPtrace& try_ptrace) {
+std::vector<Finding> examine(const Machine& machine, const TryPtrace& try_ptrace,
+                             const TryBpf& try_bpf) {
   const Finding ptrace = machine_ptrace(machine, try_ptrace);
   return {for_engine(kVdsoDetour, machine_vdso(machine, ptrace)),
-          for_engine(kSyscallsPtrace, ptrace), for_engine(kSyscallsBpf, machine_bpf(machine))};
+          for_engine(kSyscallsPtrace, ptrace),
+          for_engine(kSyscallsBpf, machine_bpf(machine, try_bpf))};
 }
 
 }  // namespace time_chaos::experiment

@@ -89,8 +89,17 @@ Finding target_ptrace(const TargetFacts& facts) {
   return {"", Verdict::kWorks, "its memory opens, and nobody else traces it", ""};
 }
 
-Finding target_bpf() {
-  return {"", Verdict::kNo, "not in this version", "the ptrace engine covers system calls"};
+Finding target_bpf(const TargetFacts& facts) {
+  switch (facts.vdso) {
+    case VdsoKind::kI386:
+    case VdsoKind::kX32:
+      return {"", Verdict::kLimited, "its system calls are shifted, its vDSO calls are not",
+              "use it with --engine-vdso off"};
+    case VdsoKind::kAbsent:
+      return {"", Verdict::kWorks, "all its clock readings are system calls", ""};
+    default:
+      return {"", Verdict::kWorks, "its system calls are shifted in the kernel", ""};
+  }
 }
 
 }  // namespace
@@ -99,7 +108,7 @@ std::vector<Finding> examine(const Machine& machine, const TargetFacts& facts) {
   const auto refused = target_inaccessible(machine, facts);
   return {for_engine(kVdsoDetour, refused ? *refused : target_vdso(facts)),
           for_engine(kSyscallsPtrace, refused ? *refused : target_ptrace(facts)),
-          for_engine(kSyscallsBpf, target_bpf())};
+          for_engine(kSyscallsBpf, refused ? *refused : target_bpf(facts))};
 }
 
 }  // namespace time_chaos::experiment

@@ -8,9 +8,7 @@
 
 #include <cerrno>
 #include <csignal>
-#include <memory>
 
-#include "agent/experiment/following.h"
 #include "agent/tracee/spawn.h"
 
 namespace time_chaos::experiment {
@@ -80,22 +78,21 @@ void wait_for_end(const targets::Process& process, int signals) {
 }  // namespace
 
 Result<Ended> launch(const ShiftRequest& request, const std::vector<std::string>& command,
-                     const std::function<void(const Shifted&)>& started) {
+                     const std::function<void(const Shifted&, const SyscallChoice&)>& started) {
   sigset_t mask;
   TC_TRY(const ScopedFd signals, signals_as_fd(&mask));
   TC_TRY(const pid_t pid, tracee::spawn_stopped(command, mask));
   Child child(pid);
   TC_TRY(auto process, targets::Process::open(pid));
-  TC_TRY(auto planned, plan_target(std::move(process), request));
-  TC_TRY(const Shifted shifted, shift_target(planned, request));
-  std::unique_ptr<syscalls::PtraceEngine> following;
-  if (request.syscalls == SyscallEngine::kPtrace) {
-    TC_TRY(following, follow({pid}));
-  }
-  started(shifted);
+  TC_TRY(auto side, SyscallSide::begin(request, 1));
+  TC_TRY(auto planned, plan_target(std::move(process), request, side.choice()));
+  TC_TRY(const Shifted shifted, shift_target(planned, request, side, 0));
+  TC_CHECK(side.follow({pid}));
+  started(shifted, side.choice());
   if (::kill(pid, SIGCONT) != 0) return fail_errno("start the command");
   wait_for_end(planned.process, signals.get());
-  if (following) {
+  end_unused(side.engines());
+  if (auto* following = side.following(); following != nullptr) {
     following->stop();
     if (const auto status = following->exit_status(pid)) {
       child.reaped();

@@ -8,6 +8,7 @@
 #include "agent/base/error.h"
 #include "agent/experiment/request.h"
 #include "agent/experiment/shift.h"
+#include "agent/experiment/syscall_side.h"
 
 namespace time_chaos::experiment {
 
@@ -20,6 +21,6 @@ struct Ended {
 // passed on to it. `started` hears of the shift before the command's first instruction. A command
 // that cannot be shifted is not started. kNoTarget when there is no such command.
 Result<Ended> launch(const ShiftRequest& request, const std::vector<std::string>& command,
-                     const std::function<void(const Shifted&)>& started);
+                     const std::function<void(const Shifted&, const SyscallChoice&)>& started);
 
 }  // namespace time_chaos::experiment

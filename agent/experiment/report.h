@@ -13,13 +13,17 @@ namespace time_chaos::experiment {
 
 using Json = nlohmann::json;
 
-std::string text(const PlannedTarget& planned, const ShiftRequest& request, bool verbose);
+// Empty where there is nothing to say: the user has chosen himself.
+std::string text(const SyscallChoice& choice, bool verbose);
+std::string text(const PlannedTarget& planned, const ShiftRequest& request,
+                 const SyscallChoice& choice, bool verbose);
 std::string text(const Shifted& shifted, bool verbose);
 std::string text(const Recovered& recovered, bool verbose);
 std::string text(const Changed& changed);
 std::string text(const Carrier& carrier, bool verbose);  // a line of status
 
-Json json(const PlannedTarget& planned, const ShiftRequest& request);
+Json json(const SyscallChoice& choice);
+Json json(const PlannedTarget& planned, const ShiftRequest& request, const SyscallChoice& choice);
 Json json(const Shifted& shifted);
 Json json(const Recovered& recovered);
 Json json(const Changed& changed);

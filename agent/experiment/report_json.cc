@@ -40,13 +40,46 @@ Json checked(const Checked& seen) {
           {"offset_ns", seen.offset.count()}};
 }
 
-// `traced`: the ptrace engine of an agent follows it.
-Json engines(bool detoured, bool traced) {
-  return {{"vdso", detoured ? "detour" : "off"}, {"syscalls", traced ? "ptrace" : "off"}};
+const char* raw_name(RawCalls raw) {
+  switch (raw) {
+    case RawCalls::kBpf:
+      return "bpf";
+    case RawCalls::kPtrace:
+      return "ptrace";
+    case RawCalls::kUntouched:
+      break;
+  }
+  return "off";
 }
 
-bool follows(const ShiftRequest& request) {
-  return request.syscalls == SyscallEngine::kPtrace;
+Json engines(bool detoured, RawCalls raw) {
+  return {{"vdso", detoured ? "detour" : "off"}, {"syscalls", raw_name(raw)}};
+}
+
+Json checked(const std::vector<Checked>& seen) {
+  Json list = Json::array();
+  for (const Checked& one : seen) list.push_back(checked(one));
+  return list;
+}
+
+// What the engine did for the experiment's targets so far.
+Json bpf(const BpfPlace& place) {
+  Json object = {{"hooks", place.engine->hooks()}, {"time", place.engine->shifts_time()}};
+  Json clocks = Json::object();
+  if (const auto counts = place.engine->counts(place.page)) {
+    for (int clock = 0; clock < TC_CLOCK_COUNT; clock++) {
+      const tc_bpf_count& count = (*counts)[static_cast<size_t>(clock)];
+      if (count.done + count.refused == 0) continue;
+      clocks[clock::clock_name(clock)] = {{"shifted", count.done}, {"refused", count.refused}};
+    }
+    const tc_bpf_count& children = (*counts)[TC_BPF_ROW_CHILDREN];
+    object["children"] = {{"added", children.done}, {"refused", children.refused}};
+  }
+  object["clocks"] = clocks;
+  Json misses = Json::object();
+  for (const auto& program : place.engine->misses()) misses[program.program] = program.misses;
+  object["recursion_misses"] = misses;
+  return object;
 }
 
 const char* state_name(const Carrier& carrier, bool over) {
@@ -64,7 +97,20 @@ const char* state_name(const Carrier& carrier, bool over) {
 
 }  // namespace
 
-Json json(const PlannedTarget& planned, const ShiftRequest& request) {
+Json json(const SyscallChoice& choice) {
+  Json object = {{"event", "syscalls"},
+                 {"engine", raw_name(choice.engine)},
+                 {"why", choice.why},
+                 {"chosen_by", choice.by_itself ? "time-chaos" : "user"}};
+  if (choice.engine != RawCalls::kBpf) return object;
+  object["hooks"] = choice.hooks;
+  object["refused"] = choice.refused;
+  object["time"] = choice.no_time.empty();
+  if (!choice.no_time.empty()) object["why_no_time"] = choice.no_time;
+  return object;
+}
+
+Json json(const PlannedTarget& planned, const ShiftRequest& request, const SyscallChoice& choice) {
   return {{"event", "planned"},
           {"pid", planned.process.pid()},
           {"command", planned.process.name()},
@@ -72,14 +118,12 @@ Json json(const PlannedTarget& planned, const ShiftRequest& request) {
           {"clocks", request.clocks.clocks.names()},
           {"offset", clock::format_duration(request.clocks.offset)},
           {"offset_ns", request.clocks.offset.count()},
-          {"engines", engines(!planned.patches.empty(), follows(request))},
+          {"engines", engines(!planned.patches.empty(), choice.engine)},
           {"functions", functions(planned.patches)},
           {"stops_all_threads", planned.attach && planned.attach->needs_stopped_world()}};
 }
 
 Json json(const Shifted& shifted) {
-  Json list = Json::array();
-  for (const Checked& seen : shifted.checked) list.push_back(checked(seen));
   return {{"event", "shifted"},
           {"pid", shifted.pid},
           {"command", shifted.command},
@@ -88,11 +132,11 @@ Json json(const Shifted& shifted) {
           {"clocks", shifted.clocks.names()},
           {"offset", clock::format_duration(shifted.offset)},
           {"offset_ns", shifted.offset.count()},
-          {"engines", engines(!shifted.patches.empty(), shifted.followed)},
+          {"engines", engines(!shifted.patches.empty(), shifted.raw_calls)},
           {"functions", functions(shifted.patches)},
           {"stopped_us", microseconds(shifted.stopped)},
           {"world_stopped_us", span(shifted.world_stopped)},
-          {"checked", list},
+          {"checked", checked(shifted.checked)},
           {"until", end(shifted.until)}};
 }
 
@@ -107,6 +151,7 @@ Json json(const Recovered& recovered) {
                  {"stopped_us", microseconds(recovered.report.stopped)},
                  {"world_stopped_us", span(recovered.report.world_stopped)}};
   if (!recovered.report.unmapped) object["why_kept"] = recovered.report.still_mapped_because;
+  object["system_calls"] = recovered.left_bpf ? Json("as before") : Json(nullptr);
   if (recovered.checked) object["checked"] = Json::array({checked(*recovered.checked)});
   return object;
 }
@@ -121,7 +166,7 @@ Json json(const Changed& changed) {
           {"offset_ns", changed.offset.count()},
           {"took_us", microseconds(changed.took)},
           {"kept_clocks", changed.kept.names()},
-          {"checked", Json::array({checked(changed.checked)})}};
+          {"checked", checked(changed.checked)}};
 }
 
 Json json(const Carrier& carrier) {
@@ -142,8 +187,9 @@ Json json(const Carrier& carrier) {
           {"state", state_name(carrier, until && *until <= now[0])},
           {"clocks", clocks.names()},
           {"offset_ns", offset},
-          {"engines", engines(carrier.found.record.patch_count != 0, is_followed(carrier))},
+          {"engines", engines(carrier.found.record.patch_count != 0, raw_calls(carrier))},
           {"functions", functions(carrier.found.patches())},
+          {"bpf", carrier.bpf ? bpf(*carrier.bpf) : Json(nullptr)},
           {"until", end(until)},
           {"agent", owner ? Json(*owner) : Json(nullptr)}};
 }

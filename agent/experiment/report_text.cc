@@ -17,12 +17,16 @@ std::string what(clock::ClockSet clocks, std::chrono::nanoseconds offset) {
   return fmt::format("{} {}", clocks.text(), clock::format_offset(offset));
 }
 
-std::string engines_text(bool detoured, bool followed) {
-  if (!followed) return detoured ? "vdso detour" : "no engine at work";
-  return detoured ? "vdso detour + syscalls by ptrace" : "syscalls by ptrace";
+std::string engines_text(bool detoured, RawCalls raw) {
+  const char* calls = raw == RawCalls::kBpf      ? "bpf"
+                      : raw == RawCalls::kPtrace ? "syscalls by ptrace"
+                                                 : "";
+  if (!detoured) return raw == RawCalls::kUntouched ? "no engine at work" : calls;
+  return raw == RawCalls::kUntouched ? "vdso detour" : fmt::format("vdso detour + {}", calls);
 }
 
 std::string stop_text(const Shifted& shifted) {
+  if (shifted.only_calls) return "nothing of it stopped";
   std::string text = fmt::format("one thread stopped for {}", milliseconds(shifted.stopped));
   if (shifted.world_stopped) {
     text += fmt::format(", all for {}", milliseconds(*shifted.world_stopped));
@@ -33,6 +37,41 @@ std::string stop_text(const Shifted& shifted) {
 std::string check_text(const Checked& checked) {
   return fmt::format("reads {} through {}, host {}", reading_text(checked.clock, checked.target),
                      checked.engine, reading_text(checked.clock, checked.host));
+}
+
+// One line for all engines: they were held against the same maps.
+std::string check_text(const std::vector<Checked>& checked) {
+  if (checked.empty()) return "";
+  Checked first = checked.front();
+  for (size_t i = 1; i < checked.size(); i++) first.engine += " and " + checked[i].engine;
+  return "\nchecked: " + check_text(first);
+}
+
+// What the engine did for the experiment's targets so far; nothing is passed over in silence.
+std::string counts_text(const BpfPlace& place, bool verbose) {
+  const auto counts = place.engine->counts(place.page);
+  if (!counts) return ", counts unknown: " + counts.error().message();
+  tc_bpf_count all{};
+  std::string each;
+  for (int clock = 0; clock < TC_CLOCK_COUNT; clock++) {
+    const tc_bpf_count& count = (*counts)[static_cast<size_t>(clock)];
+    all.done += count.done;
+    all.refused += count.refused;
+    if (count.done + count.refused == 0) continue;
+    each += fmt::format("\n  {}: {} system calls shifted, {} refused", clock::clock_name(clock),
+                        count.done, count.refused);
+  }
+  std::string text = fmt::format(", {} system calls shifted", all.done);
+  if (all.refused != 0) text += fmt::format(", {} could not be", all.refused);
+  const tc_bpf_count& children = (*counts)[TC_BPF_ROW_CHILDREN];
+  if (children.refused != 0) {
+    text += fmt::format(", {} forked children whose system calls are not", children.refused);
+  }
+  uint64_t missed = 0;
+  for (const auto& program : place.engine->misses()) missed += program.misses;
+  if (missed != 0) text += fmt::format(", {} runs of the BPF programs skipped", missed);
+  if (!place.engine->shifts_time()) text += ", raw time() calls are not shifted on this kernel";
+  return verbose ? text + fmt::format("\n  bpf hooks: {}", place.engine->hooks()) + each : text;
 }
 
 std::string kept_text(clock::ClockSet kept) {
@@ -72,15 +111,39 @@ std::string end_text(const tc_clock_page& page, clock::ClockSet clocks) {
 
 }  // namespace
 
-std::string text(const PlannedTarget& planned, const ShiftRequest& request, bool verbose) {
-  std::string line = fmt::format(
-      "{} ({}): would show {}, {}, {}", planned.process.label(), threads(planned.threads),
-      what(request.clocks.clocks, request.clocks.offset),
-      engines_text(!planned.patches.empty(), request.syscalls == SyscallEngine::kPtrace),
-      needs_world(planned) ? "all threads stopped for a moment"
-                           : "one thread stopped for a moment");
+std::string text(const SyscallChoice& choice, bool verbose) {
+  std::string text;
+  switch (choice.engine) {
+    case RawCalls::kUntouched:
+      return choice.by_itself ? "raw system calls are not shifted: " + choice.why : "";
+    case RawCalls::kPtrace:
+      if (!choice.by_itself) return "";
+      return fmt::format(
+          "raw system calls by ptrace, which is slow: {}; --engine-syscalls off leaves them alone",
+          choice.why);
+    case RawCalls::kBpf:
+      break;
+  }
+  text = "raw system calls by bpf";
+  if (!choice.hooks.empty()) text += fmt::format(", {} ({})", choice.hooks, choice.why);
+  if (!choice.no_time.empty()) text += "; but raw time() calls are not shifted on this kernel";
+  if (!verbose) return text;
+  if (!choice.no_time.empty()) text += fmt::format("\n  time(): {}", choice.no_time);
+  for (const std::string& refused : choice.refused) text += "\n  refused: " + refused;
+  return text;
+}
+
+std::string text(const PlannedTarget& planned, const ShiftRequest& request,
+                 const SyscallChoice& choice, bool verbose) {
+  std::string line =
+      fmt::format("{} ({}): would show {}, {}, {}", planned.process.label(),
+                  threads(planned.threads), what(request.clocks.clocks, request.clocks.offset),
+                  engines_text(!planned.patches.empty(), choice.engine),
+                  planned.only_calls     ? "nothing of it stopped"
+                  : needs_world(planned) ? "all threads stopped for a moment"
+                                         : "one thread stopped for a moment");
   if (planned.found && planned.attach) line += ", after clearing away what an agent left";
-  if (verbose) line += fmt::format("\n  {}", patches_text(planned.patches));
+  if (verbose && !planned.patches.empty()) line += "\n  " + patches_text(planned.patches);
   return line + kept_text(planned.maps.kept);
 }
 
@@ -88,11 +151,11 @@ std::string text(const Shifted& shifted, bool verbose) {
   std::string line =
       fmt::format("{} {} ({}): {}, {}, {}", shifted.pid, shifted.command, threads(shifted.threads),
                   what(shifted.clocks, shifted.offset),
-                  engines_text(!shifted.patches.empty(), shifted.followed), stop_text(shifted));
-  for (const Checked& checked : shifted.checked) line += "\nchecked: " + check_text(checked);
+                  engines_text(!shifted.patches.empty(), shifted.raw_calls), stop_text(shifted));
+  line += check_text(shifted.checked);
   if (verbose) {
-    line +=
-        fmt::format("\n  experiment {}\n  {}", shifted.experiment, patches_text(shifted.patches));
+    line += "\n  experiment " + shifted.experiment;
+    if (!shifted.patches.empty()) line += "\n  " + patches_text(shifted.patches);
     if (shifted.until)
       line += fmt::format("\n  ends by itself at {}", moment(*shifted.until, false));
   }
@@ -103,7 +166,8 @@ std::string text(const Recovered& recovered, bool verbose) {
   std::string line = fmt::format("recovered {} ({})", recovered.pid, recovered.command);
   if (!recovered.report.kept.empty()) return line + kept_text(recovered.report.kept);
   if (recovered.checked) line += ": " + check_text(*recovered.checked);
-  if (recovered.report.bytes_restored) line += ", bytes as before";
+  if (recovered.left_bpf) line += ", system calls as before";
+  if (recovered.report.bytes_restored && !recovered.only_calls) line += ", bytes as before";
   if (!recovered.report.unmapped) {
     line += fmt::format(", inert code stays mapped ({})", recovered.report.still_mapped_because);
   }
@@ -117,9 +181,9 @@ std::string text(const Recovered& recovered, bool verbose) {
 }
 
 std::string text(const Changed& changed) {
-  return fmt::format("{} {}: {}, set in {:.1f} us without a stop\nchecked: {}", changed.pid,
-                     changed.command, what(changed.clocks, changed.offset),
-                     microseconds(changed.took), check_text(changed.checked)) +
+  return fmt::format("{} {}: {}, set in {:.1f} us without a stop{}", changed.pid, changed.command,
+                     what(changed.clocks, changed.offset), microseconds(changed.took),
+                     check_text(changed.checked)) +
          kept_text(changed.kept);
 }
 
@@ -139,11 +203,18 @@ std::string text(const Carrier& carrier, bool verbose) {
   const auto owner = living_owner(page);
   std::string line = fmt::format(
       "{}: {}, {}, experiment {}, {}, {}", who, what(clocks, offset_of(page, clocks)),
-      engines_text(carrier.found.record.patch_count != 0, is_followed(carrier)), page.experiment,
+      engines_text(carrier.found.record.patch_count != 0, raw_calls(carrier)), page.experiment,
       owner ? fmt::format("agent {}", *owner)
             : (page.owner_pid != 0 ? "its agent is gone" : "detached"),
       end_text(page, clocks));
-  if (verbose) line += fmt::format("\n  {}", patches_text(carrier.found.patches()));
+  if (carrier.bpf) line += counts_text(*carrier.bpf, verbose);
+  if (!carrier.bpf && page.twin != 0) {
+    line += engines_visible() ? ", raw system calls not any more (the BPF engine ended)"
+                              : ", its BPF engine is only for root to see";
+  }
+  if (verbose && carrier.found.record.patch_count != 0) {
+    line += fmt::format("\n  {}", patches_text(carrier.found.patches()));
+  }
   return line;
 }
 

@@ -28,7 +28,7 @@ struct Selection {
   }
 };
 
-enum class SyscallEngine { kAuto, kPtrace, kOff };
+enum class SyscallEngine { kAuto, kBpf, kPtrace, kOff };
 
 struct ShiftRequest {
   Selection targets;

@@ -5,18 +5,23 @@
 #include <algorithm>
 #include <set>
 
-#include "agent/experiment/owner.h"
+#include "agent/experiment/bpf_place.h"
 
 namespace time_chaos::experiment {
 namespace {
 
-Result<std::vector<Carrier>> all_carriers() {
+Result<std::vector<Carrier>> all_carriers(const Engines& engines) {
   std::vector<Carrier> carriers;
+  const std::vector<pid_t> entries = processes_in(engines);
   for (const pid_t pid : targets::list_processes()) {
-    auto found = vdso::find_experiment(pid);  // not permitted, or gone: not ours to see
-    if (!found || !*found) continue;
+    // Not permitted, or gone: not ours to see.
+    const auto found = vdso::find_experiment(pid);
+    const bool entered = std::binary_search(entries.begin(), entries.end(), pid);
+    if (!found || (!*found && !entered)) continue;
     auto process = targets::Process::open(pid);
-    if (process) carriers.push_back({std::move(*process), std::move(**found)});
+    if (!process) continue;
+    auto carrier = carrier_of(std::move(*process), engines);
+    if (carrier && *carrier) carriers.push_back(std::move(**carrier));
   }
   return carriers;
 }
@@ -54,19 +59,11 @@ Result<std::vector<targets::Process>> select(const Selection& selection) {
   return processes;
 }
 
-bool is_followed(const Carrier& carrier) {
-  const auto owner = living_owner(carrier.found.page);
-  const auto status = targets::read_status(carrier.process.pid());
-  if (!owner || !status || status->tracer == 0) return false;
-  // TracerPid names the tracing thread.
-  const auto tracer = targets::read_status(status->tracer);
-  return tracer && tracer->tgid == *owner;
-}
-
 Result<std::vector<Carrier>> select_carriers(const Selection& selection) {
   std::vector<Carrier> carriers;
+  const Engines engines = running_engines();
   if (selection.empty() || selection.all || !selection.experiments.empty()) {
-    TC_TRY(carriers, all_carriers());
+    TC_TRY(carriers, all_carriers(engines));
     if (selection.empty() || selection.all) return carriers;
     std::erase_if(carriers, [&](const Carrier& c) { return !wanted(selection, c); });
     for (const std::string& name : selection.experiments) {
@@ -82,8 +79,8 @@ Result<std::vector<Carrier>> select_carriers(const Selection& selection) {
       return c.process.pid() == process.pid();
     });
     if (known) continue;
-    TC_TRY(auto found, vdso::find_experiment(process.pid()));
-    if (found) carriers.push_back({std::move(process), std::move(*found)});
+    TC_TRY(auto carrier, carrier_of(std::move(process), engines));
+    if (carrier) carriers.push_back(std::move(*carrier));
   }
   return carriers;
 }

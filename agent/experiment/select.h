@@ -4,25 +4,15 @@
 #include <vector>
 
 #include "agent/base/error.h"
+#include "agent/experiment/carrier.h"
 #include "agent/experiment/request.h"
 #include "agent/targets/process.h"
-#include "agent/vdso/find.h"
 
 namespace time_chaos::experiment {
 
 // Every process selected, each once. kNoTarget, naming the selector, for one that selects nothing;
 // kUsage for an empty selection. A process that ends meanwhile is left out if a name selected it.
 Result<std::vector<targets::Process>> select(const Selection& selection);
-
-// A process that carries something of ours.
-struct Carrier {
-  targets::Process process;
-  vdso::Found found;
-  [[nodiscard]] std::string experiment() const { return found.page.experiment; }
-};
-
-// The agent that owns its experiment follows its system calls by ptrace.
-bool is_followed(const Carrier& carrier);
 
 // Of the selected processes, those that carry an experiment or what is left of one. An empty
 // selection looks at every process that may be looked at.

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "agent/experiment/bpf_entry.h"
 #include "agent/experiment/owner.h"
 #include "agent/vdso/clock_page.h"
 #include "agent/vdso/recover.h"
@@ -21,35 +22,53 @@ bool only_kept(const vdso::Found& found) {
   return found.state == vdso::State::kShifted && found.page.experiment[0] == '\0';
 }
 
-Error already_there(const vdso::Found& found) {
-  const auto owner = living_owner(found.page);
+Error already_there(const tc_clock_page& page) {
+  const auto owner = living_owner(page);
   return Error(Exit::kFailed,
-               fmt::format("experiment {} is already there{}", found.page.experiment,
+               fmt::format("experiment {} is already there{}", page.experiment,
                            owner ? fmt::format(" (agent {})", *owner) : ""),
                "change it with time-chaos set, or end it with time-chaos recover");
 }
 
-Result<PlannedTarget> plan(targets::Process process, const ShiftRequest& request) {
-  PlannedTarget target{std::move(process), 0, {}, {}, {}, {}};
+// A program that has no vDSO reads every clock by system call, so the BPF engine is enough for it.
+// One whose vDSO is not for us is served like that only when the user says so.
+Result<bool> only_calls(pid_t pid, const ShiftRequest& request, const SyscallChoice& choice) {
+  if (choice.engine != RawCalls::kBpf) return false;
+  if (request.detour == vdso::Detour::kNone) return true;
+  TC_TRY(const auto mappings, targets::Mappings::read(pid));
+  return mappings.find("[vdso]") == nullptr;
+}
+
+Result<PlannedTarget> plan(targets::Process process, const ShiftRequest& request,
+                           const SyscallChoice& choice) {
+  TC_TRY(const auto status, targets::read_status(process.pid()));
+  TC_TRY(const tracee::Memory memory, tracee::Memory::open(process.pid()));
+  TC_TRY(auto held, targets::Process::open(process.pid()));
+  TC_TRY(auto carrier, carrier_of(std::move(held), running_engines()));
+  PlannedTarget target{std::move(process), status.threads, {}, {}, {}, {}, {}, false, false};
   const pid_t pid = target.process.pid();
-  TC_TRY(const auto status, targets::read_status(pid));
-  target.threads = status.threads;
-  TC_TRY(const tracee::Memory memory, tracee::Memory::open(pid));
-  TC_TRY(target.found, vdso::find_experiment(pid));
   clock::ClockMaps current = clock::identity_maps();
-  const bool take_over = target.found && only_kept(*target.found);
-  if (target.found && target.found->state == vdso::State::kShifted) {
-    if (!take_over) return fail(already_there(*target.found));
-    const tc_clock_page& page = target.found->page;
-    current = clock::maps_in_force(page);
+  if (carrier && carrier->found.state == vdso::State::kShifted) {
+    if (!only_kept(carrier->found)) return fail(already_there(carrier->found.page));
+    current = clock::maps_in_force(carrier->found.page);
+    target.takes_over = true;
+    target.only_calls = !carrier->has_pages();
+    target.bpf = carrier->bpf;
   }
+  if (carrier && carrier->has_pages()) target.found = carrier->found;
   TC_TRY(target.maps, clock::plan_shift(request.clocks, current, clock::read_host_clocks(),
                                         initial_lease(request)));
-  if (take_over) {
-    target.patches = target.found->patches();
+  if (target.takes_over) {
+    if (target.found) target.patches = target.found->patches();
     return target;
   }
-  TC_TRY(target.attach, vdso::make_plan(pid, memory, request.detour));
+  TC_TRY(target.only_calls, only_calls(pid, request, choice));
+  if (target.only_calls) return target;
+  auto attach = vdso::make_plan(pid, memory, request.detour);
+  if (!attach && attach.error().kind() == Exit::kUnsupported && choice.engine == RawCalls::kBpf) {
+    return fail(attach.error().with_remedy("--engine-vdso off shifts its system calls alone"));
+  }
+  TC_TRY(target.attach, std::move(attach));
   for (const auto& function : target.attach->functions) target.patches.push_back(function.record);
   return target;
 }
@@ -69,64 +88,129 @@ Status clear_away(PlannedTarget& target, const ShiftRequest& request) {
   return {};
 }
 
-Result<vdso::AttachReport> take_over(const PlannedTarget& target, const clock::ClockMaps& maps,
-                                     const std::function<void(tc_clock_page&)>& header) {
-  TC_TRY(vdso::ClockPage page,
-         vdso::ClockPage::open(target.process.pid(), target.found->clock_page()));
-  TC_CHECK(page.publish(maps, header));
-  vdso::AttachReport report;
-  report.code = target.found->code;
-  report.patches = target.found->patches();
-  return report;
-}
+using Header = std::function<void(tc_clock_page&)>;
+using Twin = std::shared_ptr<vdso::ClockPage>;
 
-Result<vdso::AttachReport> apply(PlannedTarget& target, const ShiftRequest& request) {
-  const pid_t pid = target.process.pid();
-  const auto header = [&](tc_clock_page& page) {
+Header header_for(const ShiftRequest& request, uint64_t twin) {
+  return [&request, twin](tc_clock_page& page) {
     request.detach ? unsign(page) : sign(page);
     page.clocks = request.clocks.clocks.bits();
     page.created_sec = clock::read_host_clocks()[0].sec;
+    page.twin = twin;
     std::memset(page.experiment, 0, sizeof page.experiment);
     request.experiment.copy(page.experiment, sizeof page.experiment - 1);
   };
-  if (!target.attach) return take_over(target, target.maps.maps, header);
-  if (target.found) TC_CHECK(clear_away(target, request));
-  if (target.found) return vdso::reuse(pid, *target.found, target.maps.maps, header);
-  const vdso::AttachOptions options{request.force};
+}
+
+// Where the detour is, or will be.
+VdsoRange detoured(const PlannedTarget& target) {
+  if (target.found && target.found->record.patch_count != 0 && !target.attach) {
+    return {target.found->record.vdso, target.found->record.vdso + target.found->record.vdso_size};
+  }
+  if (!target.attach || target.attach->functions.empty()) return {};
+  const uint64_t start = target.attach->vdso;
+  return {start, start + target.attach->image.bytes().size()};
+}
+
+// Before its clocks change, so that no reading is missed: at first they are shown as they are.
+Result<Twin> enter_engine(PlannedTarget& target, SyscallSide& side, size_t number,
+                          const Header& header) {
+  if (target.bpf) {  // since the experiment that is taken over
+    TC_TRY(auto page, page_at(*target.bpf));
+    return std::make_shared<vdso::ClockPage>(std::move(page));
+  }
+  target.bpf = side.place(number);
+  if (!target.bpf) return Twin();
+  auto twin = enter(target.process, *target.bpf, detoured(target), header);
+  Status kept = twin ? side.keep_if_needed() : fail(twin.error());
+  if (kept) return twin;
+  (void)leave(*target.bpf);
+  return fail(kept.error());
+}
+
+Result<vdso::AttachReport> apply(PlannedTarget& target, const ShiftRequest& request,
+                                 const Twin& twin, const Header& header) {
+  const pid_t pid = target.process.pid();
+  vdso::AttachReport report;
+  if (target.only_calls) {
+    TC_CHECK(twin->publish(target.maps.maps, header));
+    return report;
+  }
+  const vdso::AttachOptions options{request.force, twin};
+  if (target.takes_over) {
+    TC_TRY(vdso::ClockPage page, vdso::ClockPage::open(pid, target.found->clock_page()));
+    page.set_twin(twin);
+    TC_CHECK(page.publish(target.maps.maps, header));
+    report.code = target.found->code;
+    report.patches = target.found->patches();
+    return report;
+  }
+  if (target.found) return vdso::reuse(pid, *target.found, options, target.maps.maps, header);
   return vdso::attach(pid, *target.attach, options, target.maps.maps, header);
 }
 
-Result<Shifted> shift(PlannedTarget& target, const ShiftRequest& request) {
-  TC_TRY(const vdso::AttachReport report, apply(target, request));
-  const pid_t pid = target.process.pid();
+// What the target reads now, through each engine that serves it.
+Result<std::vector<Checked>> check(const PlannedTarget& target, const ShiftRequest& request) {
+  std::vector<Checked> checked;
+  std::string identity;
+  if (!target.only_calls) {
+    TC_TRY(const auto found, vdso::find_experiment(target.process.pid()));
+    if (!found) return fail(Exit::kFailed, "the experiment is not to be found in it");
+    identity = found->page_identity;
+    if (request.detour != vdso::Detour::kNone) {
+      TC_TRY(auto seen, check_vdso(target.process.pid(), *found));
+      checked.push_back(std::move(seen));
+    }
+  }
+  if (!target.bpf) return checked;
+  if (!identity.empty()) TC_CHECK(expel_children_without_page(*target.bpf, identity));
+  TC_TRY(auto seen, check_syscalls(*target.bpf));
+  checked.push_back(std::move(seen));
+  return checked;
+}
+
+void take_back(const PlannedTarget& target, const ShiftRequest& request, const Twin& twin) {
+  const auto found = vdso::find_experiment(target.process.pid());
+  if (target.only_calls) {
+    (void)vdso::put_clocks_back(*twin);
+  } else if (found && *found) {
+    (void)vdso::recover(target.process.pid(), **found, request.force, twin);
+  }
+  if (target.bpf) (void)leave(*target.bpf);
+}
+
+Result<Shifted> shift(PlannedTarget& target, const ShiftRequest& request, SyscallSide& side,
+                      size_t number) {
+  if (target.found && target.attach) TC_CHECK(clear_away(target, request));
+  const bool bpf = target.bpf || side.place(number);
+  const Header header = header_for(request, bpf ? make_twin_number() : 0);
+  TC_TRY(const Twin twin, enter_engine(target, side, number, header));
+  const auto report = apply(target, request, twin, header);
+  if (!report) {
+    if (target.bpf && !target.takes_over) (void)leave(*target.bpf);
+    return fail(report.error());
+  }
+  auto checked = check(target, request);
+  if (!checked) {
+    take_back(target, request, twin);
+    return fail(checked.error().because_of(
+        "it was shifted, but did not read as it should, and was recovered"));
+  }
   Shifted shifted;
-  shifted.pid = pid;
+  shifted.pid = target.process.pid();
   shifted.command = target.process.name();
   shifted.threads = target.threads;
   shifted.experiment = request.experiment;
   shifted.clocks = request.clocks.clocks;
   shifted.offset = request.clocks.offset;
-  shifted.patches = report.patches;
-  shifted.stopped = report.stopped;
-  shifted.world_stopped = report.world_stopped;
+  shifted.patches = report->patches;
+  shifted.stopped = report->stopped;
+  shifted.world_stopped = report->world_stopped;
   shifted.until = end_of(target.maps.maps, request.clocks.clocks);
+  shifted.checked = std::move(*checked);
   shifted.kept = target.maps.kept;
-  shifted.followed = request.syscalls == SyscallEngine::kPtrace;
-  if (request.detour == vdso::Detour::kNone) return shifted;  // nothing of the vDSO's to check
-  auto check = [&]() -> Result<Checked> {
-    TC_TRY(const auto found, vdso::find_experiment(pid));
-    if (!found) return fail(Exit::kFailed, "the experiment is not to be found in it");
-    return check_vdso(pid, *found);
-  }();
-  if (!check) {
-    if (const auto found = vdso::find_experiment(pid); found && *found) {
-      (void)vdso::recover(pid, **found, request.force);
-    }
-    return fail(
-        check.error().because_of("it was shifted, but did not read as it should, and was "
-                                 "recovered"));
-  }
-  shifted.checked.push_back(*check);
+  shifted.raw_calls = target.bpf ? RawCalls::kBpf : side.choice().engine;
+  shifted.only_calls = target.only_calls;
   return shifted;
 }
 
@@ -148,16 +232,18 @@ std::optional<clock::Reading> end_of(const clock::ClockMaps& maps, clock::ClockS
   return std::nullopt;
 }
 
-Result<PlannedTarget> plan_target(targets::Process process, const ShiftRequest& request) {
+Result<PlannedTarget> plan_target(targets::Process process, const ShiftRequest& request,
+                                  const SyscallChoice& choice) {
   TC_CHECK(targets::check_targetable(process));
   const std::string label = process.label();
-  auto planned = plan(std::move(process), request);
+  auto planned = plan(std::move(process), request, choice);
   if (!planned) return fail(planned.error().because_of("cannot shift " + label));
   return planned;
 }
 
-Result<Shifted> shift_target(PlannedTarget& target, const ShiftRequest& request) {
-  auto shifted = shift(target, request);
+Result<Shifted> shift_target(PlannedTarget& target, const ShiftRequest& request, SyscallSide& side,
+                             size_t number) {
+  auto shifted = shift(target, request, side, number);
   if (!shifted) return fail(cannot_shift(target.process, shifted.error()));
   return shifted;
 }

@@ -6,8 +6,10 @@
 #include <vector>
 
 #include "agent/base/error.h"
+#include "agent/experiment/carrier.h"
 #include "agent/experiment/check.h"
 #include "agent/experiment/request.h"
+#include "agent/experiment/syscall_side.h"
 #include "agent/targets/process.h"
 #include "agent/vdso/attach.h"
 
@@ -21,6 +23,9 @@ struct PlannedTarget {
   std::optional<vdso::AttachPlan> attach;  // nothing: an ended experiment is taken over
   std::optional<vdso::Found> found;        // what an earlier experiment left
   std::vector<payload::PatchRecord> patches;
+  std::optional<BpfPlace> bpf;  // where it stands in a BPF engine already
+  bool takes_over = false;      // an ended experiment, of which monotonic clocks were kept
+  bool only_calls = false;      // its memory is not touched: the BPF engine alone serves it
 };
 
 // What was done to one target, and what it was seen to read.
@@ -37,15 +42,18 @@ struct Shifted {
   std::optional<clock::Reading> until;  // by the host's CLOCK_REALTIME; nothing: never
   std::vector<Checked> checked;
   clock::ClockSet kept;
-  bool followed = false;  // raw system calls are to be shifted by ptrace
+  RawCalls raw_calls = RawCalls::kUntouched;
+  bool only_calls = false;  // nothing of it was stopped or written
 };
 
 // Refuses what cannot be a target or carries a running experiment; plans the rest. Errors are
 // worded as "cannot shift 77 (postgres): ...".
-Result<PlannedTarget> plan_target(targets::Process process, const ShiftRequest& request);
+Result<PlannedTarget> plan_target(targets::Process process, const ShiftRequest& request,
+                                  const SyscallChoice& choice);
 
-// On any error the target is as it was before.
-Result<Shifted> shift_target(PlannedTarget& target, const ShiftRequest& request);
+// On any error the target is as it was before. `number`: which of the side's places is its.
+Result<Shifted> shift_target(PlannedTarget& target, const ShiftRequest& request, SyscallSide& side,
+                             size_t number);
 
 // The lease that the maps get: the request's lease or its duration, whichever ends first.
 std::optional<Nanoseconds> initial_lease(const ShiftRequest& request);

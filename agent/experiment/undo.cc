@@ -8,7 +8,6 @@
 #include <thread>
 
 #include "agent/experiment/owner.h"
-#include "agent/vdso/clock_page.h"
 
 namespace time_chaos::experiment {
 namespace {
@@ -38,8 +37,8 @@ Status wait_for_tracing_owner(const Carrier& carrier) {
               fmt::format("end agent {} and try again", *owner));
 }
 
-void forget_name(pid_t pid, const vdso::Found& found) {
-  auto page = vdso::ClockPage::open(pid, found.clock_page());
+void forget_name(const Carrier& carrier) {
+  auto page = open_page(carrier);
   if (!page) return;
   (void)page->update([](clock::ClockMaps&, tc_clock_page& header) {
     for (char& c : header.experiment) c = '\0';
@@ -48,22 +47,41 @@ void forget_name(pid_t pid, const vdso::Found& found) {
   });
 }
 
+// The clocks first, through every engine in the same instant; then what showed them.
+Result<vdso::RecoverReport> take_back(const Carrier& carrier, bool force) {
+  vdso::RecoverReport report;
+  if (!carrier.has_pages()) {
+    TC_TRY(auto page, open_page(carrier));
+    TC_TRY(report.kept, vdso::put_clocks_back(page));
+    report.bytes_restored = report.unmapped = true;
+    return report;
+  }
+  TC_TRY(auto twin, open_twin(carrier));
+  // The owner may have recovered it while it ended.
+  const pid_t pid = carrier.process.pid();
+  TC_TRY(const auto found, vdso::find_experiment(pid));
+  if (found) return vdso::recover(pid, *found, force, std::move(twin));
+  report.bytes_restored = report.unmapped = true;
+  return report;
+}
+
 Result<Recovered> undo(const Carrier& carrier, bool force) {
   const pid_t pid = carrier.process.pid();
   TC_CHECK(wait_for_tracing_owner(carrier));
-  Recovered recovered{pid, carrier.process.name(), carrier.experiment(), {}, {}};
-  // The owner may have recovered it while it ended.
-  TC_TRY(const auto found, vdso::find_experiment(pid));
-  if (!found) {
-    recovered.report.bytes_restored = recovered.report.unmapped = true;
-  } else {
-    TC_TRY(recovered.report, vdso::recover(pid, *found, force));
-  }
+  Recovered recovered{pid, carrier.process.name(), carrier.experiment(), {}, {}, false, false};
+  recovered.only_calls = !carrier.has_pages();
+  TC_TRY(recovered.report, take_back(carrier, force));
   if (!recovered.report.kept.empty()) {
-    forget_name(pid, *found);
+    forget_name(carrier);
     return recovered;
   }
-  TC_TRY(recovered.checked, check_recovered(pid));
+  if (carrier.bpf) {
+    TC_CHECK(leave(*carrier.bpf));
+    recovered.left_bpf = true;
+  }
+  if (!recovered.only_calls) {
+    TC_TRY(recovered.checked, check_recovered(pid));
+  }
   return recovered;
 }
 
@@ -82,6 +100,7 @@ std::vector<Carrier> family(Carrier carrier) {
   std::vector<Carrier> members;
   const pid_t first = carrier.process.pid();
   const std::string identity = carrier.found.page_identity;
+  const auto place = carrier.bpf;
   members.push_back(std::move(carrier));
   if (identity.empty()) return members;
   for (const pid_t pid : vdso::sharers(identity)) {
@@ -89,7 +108,8 @@ std::vector<Carrier> family(Carrier carrier) {
     auto found = vdso::find_experiment(pid);
     auto process = targets::Process::open(pid);
     if (!found || !*found || !process) continue;
-    members.push_back({std::move(*process), std::move(**found)});
+    // They share the engine's copy of the page as well.
+    members.push_back({std::move(*process), std::move(**found), place});
   }
   return members;
 }

@@ -21,6 +21,8 @@ struct Recovered {
   std::string experiment;
   vdso::RecoverReport report;
   std::optional<Checked> checked;  // nothing while monotonic clocks are kept ahead
+  bool left_bpf = false;           // it has no entry in the BPF engine any more, checked
+  bool only_calls = false;         // it never had anything but that
 };
 
 // One process. A living agent that traces it (the ptrace engine) is asked to end first, and waited

@@ -176,6 +176,7 @@ Result<AttachReport> attach(pid_t pid, const AttachPlan& plan, const AttachOptio
   if (report) {
     activated = [&]() -> Status {
       TC_TRY(ClockPage page, ClockPage::open(pid, plan.clock_page()));
+      page.set_twin(options.twin);
       return page.publish(maps);
     }();
   }
@@ -203,10 +204,12 @@ Status check_still_inert(pid_t pid, const Found& found, const tracee::Memory& me
 
 }  // namespace
 
-Result<AttachReport> reuse(pid_t pid, const Found& found, const clock::ClockMaps& maps,
+Result<AttachReport> reuse(pid_t pid, const Found& found, const AttachOptions& options,
+                           const clock::ClockMaps& maps,
                            const std::function<void(tc_clock_page&)>& header) {
   TC_TRY(tracee::Memory memory, tracee::Memory::open(pid));
   TC_TRY(ClockPage page, ClockPage::open(pid, found.clock_page()));
+  page.set_twin(options.twin);
   AttachReport report;
   report.code = found.code;
   report.patches = found.patches();
@@ -223,7 +226,7 @@ Result<AttachReport> reuse(pid_t pid, const Found& found, const clock::ClockMaps
     if (auto active = page.publish(maps); !active) patched = fail(active.error());
   }
   if (!patched) {
-    if (begun) undo(pid, false);
+    if (begun) undo(pid, options.suspend_seccomp);
     return fail(patched.error());
   }
   return report;

@@ -5,17 +5,20 @@
 
 #include <chrono>
 #include <functional>
+#include <memory>
 #include <optional>
 
 #include "agent/base/error.h"
 #include "agent/clock/map_plan.h"
+#include "agent/vdso/clock_page.h"
 #include "agent/vdso/find.h"
 #include "agent/vdso/plan.h"
 
 namespace time_chaos::vdso {
 
 struct AttachOptions {
-  bool suspend_seccomp = false;  // --force
+  bool suspend_seccomp = false;     // --force
+  std::shared_ptr<ClockPage> twin;  // of the page that the target gets
 };
 
 struct AttachReport {
@@ -34,7 +37,8 @@ Result<AttachReport> attach(pid_t pid, const AttachPlan& plan, const AttachOptio
 
 // For a target that still carries the code of an experiment that was undone (State::kInert): the
 // same code is used again. kFailed when it is not what this agent would have written.
-Result<AttachReport> reuse(pid_t pid, const Found& found, const clock::ClockMaps& maps,
+Result<AttachReport> reuse(pid_t pid, const Found& found, const AttachOptions& options,
+                           const clock::ClockMaps& maps,
                            const std::function<void(tc_clock_page&)>& header);
 
 }  // namespace time_chaos::vdso

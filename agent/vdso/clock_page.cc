@@ -15,7 +15,7 @@
 namespace time_chaos::vdso {
 namespace {
 
-// What put() writes: everything but the copy of the maps that is in force, and the latch.
+// What fill() writes: everything but the copy of the maps that is in force, and the latch.
 constexpr size_t kHeader = offsetof(tc_clock_page, magic);
 constexpr size_t kLatch = offsetof(tc_clock_page, latch);
 constexpr size_t kBehindLatch = kLatch + sizeof(uint32_t);
@@ -31,6 +31,8 @@ class WriteLock {
   }
   WriteLock(const WriteLock&) = delete;
   WriteLock& operator=(const WriteLock&) = delete;
+  WriteLock(WriteLock&&) = delete;
+  WriteLock& operator=(WriteLock&&) = delete;
   ~WriteLock() {
     if (fd_ >= 0) ::flock(fd_, LOCK_UN);
   }
@@ -47,7 +49,7 @@ void ClockPage::Unmap::operator()(tc_clock_page* page) const {
 
 Result<ClockPage> ClockPage::open(pid_t pid, uint64_t address) {
   TC_TRY(tracee::Memory memory, tracee::Memory::open(pid));
-  ClockPage page(address, std::move(memory));
+  ClockPage page(address, std::make_unique<tracee::Memory>(std::move(memory)));
   auto file = open_file(
       fmt::format("/proc/{}/map_files/{:x}-{:x}", pid, address, address + TC_PAGE_SIZE), O_RDWR);
   if (file) {
@@ -58,6 +60,18 @@ Result<ClockPage> ClockPage::open(pid_t pid, uint64_t address) {
       page.file_ = std::move(*file);
     }
   }
+  return page;
+}
+
+Result<ClockPage> ClockPage::over(int file, uint64_t offset) {
+  ClockPage page(offset, nullptr);
+  const int copy = ::fcntl(file, F_DUPFD_CLOEXEC, 0);
+  if (copy < 0) return fail_errno("duplicate a file descriptor");
+  page.file_.reset(copy);
+  void* mapped = ::mmap(nullptr, TC_PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, copy,
+                        static_cast<off_t>(offset));
+  if (mapped == MAP_FAILED) return fail_errno("map a clock page");
+  page.page_.reset(static_cast<tc_clock_page*>(mapped));
   return page;
 }
 
@@ -73,7 +87,7 @@ bool ClockPage::sharing_permitted() {
 }
 
 Result<tc_clock_page> ClockPage::read() const {
-  if (!page_) return memory_.read_value<tc_clock_page>(address_);
+  if (!page_) return memory_->read_value<tc_clock_page>(address_);
   tc_clock_page copy{};
   std::memcpy(&copy, page_.get(), sizeof copy);
   return copy;
@@ -84,25 +98,32 @@ Result<clock::ClockMaps> ClockPage::maps() const {
   return clock::maps_in_force(page);
 }
 
-// The header and the maps that nobody reads, then the flip.
-Status ClockPage::put(const tc_clock_page& before, const tc_clock_page& after) {
+Status ClockPage::write(uint64_t begin, const void* bytes, size_t size) {
+  if (!page_) {
+    return memory_->write(address_ + begin, {static_cast<const uint8_t*>(bytes), size});
+  }
+  std::memcpy(reinterpret_cast<uint8_t*>(page_.get()) + begin, bytes, size);
+  return {};
+}
+
+// The header, and the maps that nobody reads.
+Result<uint32_t> ClockPage::fill(const clock::ClockMaps& maps, const tc_clock_page& header) {
+  TC_TRY(const tc_clock_page before, read());
   const uint32_t latch = tc_next_latch(before.latch);
-  const size_t copy = latch & TC_COPY_STRIDE;
-  const auto* bytes = reinterpret_cast<const uint8_t*>(&after);
-  const auto write = [&](size_t begin, size_t end) -> Status {
-    if (!page_) return memory_.write(address_ + begin, {bytes + begin, end - begin});
-    std::memcpy(reinterpret_cast<uint8_t*>(page_.get()) + begin, bytes + begin, end - begin);
-    return {};
-  };
-  TC_CHECK(write(kHeader, kLatch));
-  TC_CHECK(write(kBehindLatch, kHeaderEnd));
-  TC_CHECK(write(copy, copy + kCopySize));
+  const auto* bytes = reinterpret_cast<const uint8_t*>(&header);
+  TC_CHECK(write(kHeader, bytes + kHeader, kLatch - kHeader));
+  TC_CHECK(write(kBehindLatch, bytes + kBehindLatch, kHeaderEnd - kBehindLatch));
+  TC_CHECK(write(latch & TC_COPY_STRIDE, maps.data(), kCopySize));
+  return latch;
+}
+
+Status ClockPage::flip(uint32_t latch) {
   if (page_) {
     __atomic_store_n(&page_->latch, latch, __ATOMIC_SEQ_CST);
     return {};
   }
   // One byte, so that no reader can see half of it.
-  return memory_.write_value(address_ + kLatch + 1, static_cast<uint8_t>(latch >> 8));
+  return memory_->write_value(address_ + kLatch + 1, static_cast<uint8_t>(latch >> 8));
 }
 
 Status ClockPage::publish(const clock::ClockMaps& maps,
@@ -116,13 +137,14 @@ Status ClockPage::publish(const clock::ClockMaps& maps,
 
 Status ClockPage::update(const std::function<Status(clock::ClockMaps&, tc_clock_page&)>& change) {
   const WriteLock lock(file_.get());
-  TC_TRY(const tc_clock_page before, read());
-  tc_clock_page after = before;
-  clock::ClockMaps maps = clock::maps_in_force(before);
-  TC_CHECK(change(maps, after));
-  const bool second = (tc_next_latch(before.latch) & TC_COPY_STRIDE) != 0;
-  std::copy(maps.begin(), maps.end(), second ? after.maps1 : after.maps0);
-  return put(before, after);
+  TC_TRY(tc_clock_page header, read());
+  clock::ClockMaps maps = clock::maps_in_force(header);
+  TC_CHECK(change(maps, header));
+  TC_TRY(const uint32_t latch, fill(maps, header));
+  if (!twin_) return flip(latch);
+  TC_TRY(const uint32_t twins_latch, twin_->fill(maps, header));
+  TC_CHECK(flip(latch));
+  return twin_->flip(twins_latch);
 }
 
 }  // namespace time_chaos::vdso

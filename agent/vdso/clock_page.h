@@ -1,4 +1,7 @@
 // The clock page of a target, as the agent reads and changes it, without ptrace and without a stop.
+//
+// A page may have a *twin*: another copy, for an engine that does not look into the target's
+// memory. It is changed with the page, in the same instant but for some nanoseconds.
 #pragma once
 
 #include <sys/types.h>
@@ -18,6 +21,9 @@ class ClockPage {
   // The page at `address` in `pid`: shared through /proc/PID/map_files where that is permitted
   // (CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE), else written through /proc/PID/mem.
   static Result<ClockPage> open(pid_t pid, uint64_t address);
+  // A page that stands `offset` bytes into what `file` maps, and in no target.
+  static Result<ClockPage> over(int file, uint64_t offset);
+  void set_twin(std::shared_ptr<ClockPage> twin) { twin_ = std::move(twin); }
   // Would open() be able to share pages? Decides how the page is mapped in the target: readable
   // only, or writable, because a shared page that is not writable there cannot be written through
   // /proc/PID/mem (mm/gup.c, check_vma_flags).
@@ -40,14 +46,18 @@ class ClockPage {
   struct Unmap {
     void operator()(tc_clock_page* page) const;
   };
-  ClockPage(uint64_t address, tracee::Memory memory)
+  ClockPage(uint64_t address, std::unique_ptr<tracee::Memory> memory)
       : address_(address), memory_(std::move(memory)) {}
-  Status put(const tc_clock_page& before, const tc_clock_page& after);
+  Status write(uint64_t begin, const void* bytes, size_t size);
+  // Everything but the flip. The latch that would put it into force.
+  Result<uint32_t> fill(const clock::ClockMaps& maps, const tc_clock_page& header);
+  Status flip(uint32_t latch);
 
   uint64_t address_;
-  tracee::Memory memory_;
+  std::unique_ptr<tracee::Memory> memory_;  // null: the page is in no target
   ScopedFd file_;
-  std::unique_ptr<tc_clock_page, Unmap> page_;
+  std::unique_ptr<tc_clock_page, Unmap> page_;  // where it could be mapped here
+  std::shared_ptr<ClockPage> twin_;
 };
 
 }  // namespace time_chaos::vdso

@@ -181,9 +181,9 @@ class Recover {
   std::vector<Mark> marks_;
 };
 
-// The clocks go back before anything else, for all functions, threads and children at once.
-Result<clock::ClockSet> put_clocks_back(pid_t pid, const Found& found) {
-  TC_TRY(ClockPage page, ClockPage::open(pid, found.clock_page()));
+}  // namespace
+
+Result<clock::ClockSet> put_clocks_back(ClockPage& page) {
   clock::ClockSet kept;
   TC_CHECK(page.update([&](clock::ClockMaps& maps, tc_clock_page& header) {
     const clock::MapPlan plan = clock::plan_recover(maps, clock::read_host_clocks());
@@ -196,12 +196,14 @@ Result<clock::ClockSet> put_clocks_back(pid_t pid, const Found& found) {
   return kept;
 }
 
-}  // namespace
-
-Result<RecoverReport> recover(pid_t pid, const Found& found, bool suspend_seccomp) {
+Result<RecoverReport> recover(pid_t pid, const Found& found, bool suspend_seccomp,
+                              std::shared_ptr<ClockPage> twin) {
   RecoverReport report;
   if (found.state == State::kShifted) {
-    TC_TRY(report.kept, put_clocks_back(pid, found));
+    // Before anything else, for all functions, threads and children at once.
+    TC_TRY(ClockPage page, ClockPage::open(pid, found.clock_page()));
+    page.set_twin(std::move(twin));
+    TC_TRY(report.kept, put_clocks_back(page));
     if (!report.kept.empty()) {
       report.still_mapped_because = "monotonic clocks stay ahead until the process ends";
       return report;

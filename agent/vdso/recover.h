@@ -9,6 +9,7 @@
 
 #include "agent/base/error.h"
 #include "agent/clock/map_plan.h"
+#include "agent/vdso/clock_page.h"
 #include "agent/vdso/find.h"
 
 namespace time_chaos::vdso {
@@ -24,7 +25,12 @@ struct RecoverReport {
 };
 
 // Undoes what was found, whatever state it is in. kFailed when another agent has begun an
-// experiment since: that one is not undone. `suspend_seccomp`: --force.
-Result<RecoverReport> recover(pid_t pid, const Found& found, bool suspend_seccomp);
+// experiment since: that one is not undone. `suspend_seccomp`: --force. `twin`: of its clock page.
+Result<RecoverReport> recover(pid_t pid, const Found& found, bool suspend_seccomp,
+                              std::shared_ptr<ClockPage> twin = {});
+
+// The page's clocks show real time again, in one instant; but for monotonic clocks that are ahead,
+// which are returned.
+Result<clock::ClockSet> put_clocks_back(ClockPage& page);
 
 }  // namespace time_chaos::vdso

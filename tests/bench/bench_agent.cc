@@ -63,8 +63,8 @@ Result<double> start_to_shifted(Worker& target) {
   TC_TRY(const char watching, target.receive<char>());
   (void)watching;
   const int64_t before = nanoseconds(CLOCK_MONOTONIC);
-  TC_TRY(const std::string said,
-         run_program({"agent", "--pid", pid, "--offset", "1h", "--detach"}));
+  TC_TRY(const std::string said, run_program({"agent", "--pid", pid, "--offset", "1h",
+                                              "--engine-syscalls", "off", "--detach"}));
   TC_TRY(const int64_t seen, target.receive<int64_t>());
   return static_cast<double>(seen - before) / 1e6;
 }
@@ -103,9 +103,9 @@ struct Idle {
 };
 
 Result<Idle> idle(pid_t target, std::chrono::seconds span) {
-  TC_TRY(Worker agent,
-         Worker::start({"agent", "--pid", std::to_string(target), "--offset", "1h", "--json"}, {},
-                       TIME_CHAOS_BIN));
+  TC_TRY(Worker agent, Worker::start({"agent", "--pid", std::to_string(target), "--offset", "1h",
+                                      "--engine-syscalls", "off", "--json"},
+                                     {}, TIME_CHAOS_BIN));
   TC_TRY(const std::string event, agent.receive_line());
   std::this_thread::sleep_for(std::chrono::milliseconds(500));
   TC_TRY(const Cost before, cost_of(agent.pid()));

@@ -38,7 +38,7 @@ clock::ClockMaps rate_maps() {
 
 Result<vdso::AttachReport> attach(pid_t pid, vdso::Detour detour, const clock::ClockMaps& maps) {
   TC_TRY(const auto left, vdso::find_experiment(pid));
-  if (left) return vdso::reuse(pid, *left, maps, mark);
+  if (left) return vdso::reuse(pid, *left, {}, maps, mark);
   TC_TRY(const tracee::Memory memory, tracee::Memory::open(pid));
   TC_TRY(const vdso::AttachPlan plan, vdso::make_plan(pid, memory, detour));
   return vdso::attach(pid, plan, {}, maps, mark);

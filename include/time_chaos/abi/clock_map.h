@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: Apache-2.0 */
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only OR BSD-2-Clause */
 /* The formula: what a target reads when the real clock reads `sec`, `nsec`.
  *
  * One inline function, so that the payload, the ptrace engine, the BPF program and the agent's

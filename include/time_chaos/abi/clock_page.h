@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: Apache-2.0 */
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only OR BSD-2-Clause */
 /* The clock page: the one page of data that says what time a target sees.
  *
  * It is mapped MAP_SHARED into the target, read there by the payload, and read and written by
@@ -77,7 +77,8 @@ struct tc_clock_page {
   uint64_t owner_start;   /* its start time (field 22 of /proc/PID/stat) */
   uint64_t owner_pidns;   /* inode of its pid namespace: owner_pid means nothing outside */
   int64_t created_sec;    /* real CLOCK_REALTIME at attach */
-  int64_t reserved0;
+  uint64_t twin;          /* a random number that the BPF engine's copy of this page carries as
+                             well; 0: there is no such copy */
   char experiment[TC_EXPERIMENT_NAME_MAX];
   uint8_t reserved1[TC_COPY_STRIDE - TC_CLOCK_COUNT * 128 - 64 - TC_EXPERIMENT_NAME_MAX];
   struct tc_clock_map maps1[TC_CLOCK_COUNT];

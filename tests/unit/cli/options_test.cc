@@ -104,16 +104,18 @@ TEST(Engines, AreTakenAsAsked) {
   ASSERT_TRUE(parse("--engine-syscalls off --patch five-byte").engines.apply(request));
   EXPECT_EQ(request.detour, vdso::Detour::kFiveByte);
   EXPECT_EQ(request.syscalls, experiment::SyscallEngine::kOff);
+  ASSERT_TRUE(parse("--engine-syscalls bpf --engine-vdso off").engines.apply(request));
+  EXPECT_EQ(request.syscalls, experiment::SyscallEngine::kBpf);
 }
 
 TEST(Engines, RefuseWhatIsNotKnownAndNoEngineAtAll) {
-  for (const char* line : {"--engine-vdso plt", "--engine-syscalls bpf", "--patch three-byte",
-                           "--engine-vdso off", "--engine-vdso off --engine-syscalls off"}) {
+  for (const char* line : {"--engine-vdso plt", "--engine-syscalls magic", "--patch three-byte",
+                           "--engine-vdso off --engine-syscalls off"}) {
     experiment::ShiftRequest request;
     const auto applied = parse(line).engines.apply(request);
     ASSERT_FALSE(applied) << line;
     EXPECT_EQ(applied.error().kind(), Exit::kUsage);
-    EXPECT_THAT(applied.error().remedy(), HasSubstr("use "));
+    EXPECT_NE(applied.error().remedy(), "");
   }
 }
 

@@ -17,6 +17,7 @@ using targets::Lockdown;
 using targets::Machine;
 using targets::TargetFacts;
 using targets::VdsoKind;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
@@ -30,6 +31,14 @@ constexpr uint64_t bit(int capability) {
 
 Status works() {
   return {};
+}
+Result<syscalls::BpfTrial> bpf_works() {
+  syscalls::BpfTrial trial;
+  trial.hooks = "fexit (loses nothing)";
+  return trial;
+}
+Result<syscalls::BpfTrial> bpf_is_refused() {
+  return fail(Exit::kNotPermitted, "lockdown (integrity), no BTF", "boot without");
 }
 Status is_refused() {
   return fail(Error::from_errno(EPERM, "seize 5"));
@@ -70,21 +79,21 @@ TargetFacts refused_target() {
   return facts;
 }
 
-TEST(Doctor, RootsMachineWorksButForBpf) {
-  const auto findings = examine(roots_machine(), works);
+TEST(Doctor, RootsMachineWorks) {
+  const auto findings = examine(roots_machine(), works, bpf_works);
   ASSERT_EQ(findings.size(), 3u);
   EXPECT_EQ(findings[kVdso].engine, "vdso detour");
   EXPECT_EQ(findings[kPtrace].engine, "syscalls: ptrace");
   EXPECT_EQ(findings[kBpf].engine, "syscalls: bpf");
   EXPECT_EQ(findings[kVdso].verdict, Verdict::kWorks);
   EXPECT_EQ(findings[kPtrace].verdict, Verdict::kWorks);
-  EXPECT_EQ(findings[kBpf].verdict, Verdict::kNo);
+  EXPECT_EQ(findings[kBpf].verdict, Verdict::kWorks);
   EXPECT_EQ(findings[kVdso].remedy, "");
-  EXPECT_EQ(findings[kBpf].why, "not in this version; nothing seen here would refuse it");
+  EXPECT_EQ(findings[kBpf].why, "it was loaded: fexit (loses nothing)");
 }
 
 TEST(Doctor, WhatWasTriedDecides) {
-  const auto findings = examine(roots_machine(), is_refused);
+  const auto findings = examine(roots_machine(), is_refused, bpf_works);
   EXPECT_EQ(findings[kVdso].verdict, Verdict::kNo);
   EXPECT_EQ(findings[kPtrace].verdict, Verdict::kNo);
   EXPECT_THAT(findings[kPtrace].why, HasSubstr("seize 5: Operation not permitted"));
@@ -92,88 +101,91 @@ TEST(Doctor, WhatWasTriedDecides) {
 
 TEST(Doctor, TriesOnlyOnce) {
   int tries = 0;
-  (void)examine(roots_machine(), [&]() -> Status {
+  const auto counted = [&]() -> Status {
     ++tries;
     return {};
-  });
+  };
+  (void)examine(roots_machine(), counted, bpf_works);
   EXPECT_EQ(tries, 1);
 }
 
 TEST(Doctor, RefusalsNameTheirCause) {
   Machine machine = roots_machine();
   machine.yama_scope = 3;
-  EXPECT_THAT(examine(machine, is_refused)[kPtrace].remedy, HasSubstr("reboot"));
+  EXPECT_THAT(examine(machine, is_refused, bpf_works)[kPtrace].remedy, HasSubstr("reboot"));
   machine = users_machine();
   machine.yama_scope = 2;
-  EXPECT_THAT(examine(machine, is_refused)[kPtrace].remedy, HasSubstr("CAP_SYS_PTRACE"));
+  EXPECT_THAT(examine(machine, is_refused, bpf_works)[kPtrace].remedy, HasSubstr("CAP_SYS_PTRACE"));
   machine = roots_machine();
   machine.seccomp_mode = 2;
-  EXPECT_THAT(examine(machine, is_refused)[kPtrace].why, HasSubstr("seccomp"));
+  EXPECT_THAT(examine(machine, is_refused, bpf_works)[kPtrace].why, HasSubstr("seccomp"));
 }
 
 TEST(Doctor, WithoutCapabilitiesTheReachIsLimited) {
   Machine machine = users_machine();
-  auto finding = examine(machine, works)[kPtrace];
+  auto finding = examine(machine, works, bpf_works)[kPtrace];
   EXPECT_EQ(finding.verdict, Verdict::kLimited);
   EXPECT_THAT(finding.why, HasSubstr("only processes of uid 1000"));
   machine.yama_scope = 1;
-  finding = examine(machine, works)[kPtrace];
+  finding = examine(machine, works, bpf_works)[kPtrace];
   EXPECT_EQ(finding.verdict, Verdict::kLimited);
   EXPECT_THAT(finding.why, HasSubstr("only processes that this agent starts"));
   machine.yama_scope.reset();
-  EXPECT_THAT(examine(machine, works)[kPtrace].why, HasSubstr("only processes of uid 1000"));
+  EXPECT_THAT(examine(machine, works, bpf_works)[kPtrace].why,
+              HasSubstr("only processes of uid 1000"));
 }
 
 TEST(Doctor, NamespacesLimitTheReach) {
   Machine machine = roots_machine();
   machine.initial_user_namespace = false;
-  EXPECT_EQ(examine(machine, works)[kPtrace].verdict, Verdict::kLimited);
-  EXPECT_THAT(examine(machine, works)[kVdso].why, HasSubstr("writable in the target"));
+  EXPECT_EQ(examine(machine, works, bpf_works)[kPtrace].verdict, Verdict::kLimited);
+  EXPECT_THAT(examine(machine, works, bpf_works)[kVdso].why, HasSubstr("writable in the target"));
   machine = roots_machine();
   machine.proc_matches = false;
-  EXPECT_EQ(examine(machine, works)[kPtrace].verdict, Verdict::kLimited);
+  EXPECT_EQ(examine(machine, works, bpf_works)[kPtrace].verdict, Verdict::kLimited);
   machine = roots_machine();
   machine.initial_pid_namespace = false;
-  EXPECT_EQ(examine(machine, works)[kPtrace].verdict, Verdict::kWorks);
-  EXPECT_THAT(examine(machine, works)[kPtrace].why, HasSubstr("of this pid namespace"));
+  EXPECT_EQ(examine(machine, works, bpf_works)[kPtrace].verdict, Verdict::kWorks);
+  EXPECT_THAT(examine(machine, works, bpf_works)[kPtrace].why, HasSubstr("of this pid namespace"));
 }
 
 TEST(Doctor, MapFilesNeedsOneOfTwoCapabilities) {
   Machine machine = roots_machine();
   machine.effective_capabilities = bit(CAP_SYS_PTRACE);
-  EXPECT_THAT(examine(machine, works)[kVdso].why, HasSubstr("writable in the target"));
+  EXPECT_THAT(examine(machine, works, bpf_works)[kVdso].why, HasSubstr("writable in the target"));
   for (const int capability : {CAP_SYS_ADMIN, CAP_CHECKPOINT_RESTORE}) {
     machine.effective_capabilities = bit(CAP_SYS_PTRACE) | bit(capability);
-    EXPECT_THAT(examine(machine, works)[kVdso].why, Not(HasSubstr("writable in the target")));
+    EXPECT_THAT(examine(machine, works, bpf_works)[kVdso].why,
+                Not(HasSubstr("writable in the target")));
   }
 }
 
 TEST(Doctor, MachinesWithoutAVdsoWeKnow) {
   Machine machine = roots_machine();
   machine.vdso = false;
-  EXPECT_EQ(examine(machine, works)[kVdso].verdict, Verdict::kNo);
-  EXPECT_EQ(examine(machine, works)[kPtrace].verdict, Verdict::kWorks);
+  EXPECT_EQ(examine(machine, works, bpf_works)[kVdso].verdict, Verdict::kNo);
+  EXPECT_EQ(examine(machine, works, bpf_works)[kPtrace].verdict, Verdict::kWorks);
   machine = roots_machine();
   machine.architecture = "aarch64";
-  EXPECT_EQ(examine(machine, works)[kVdso].verdict, Verdict::kNo);
+  EXPECT_EQ(examine(machine, works, bpf_works)[kVdso].verdict, Verdict::kNo);
 }
 
-TEST(Doctor, BpfNamesEveryObstacle) {
-  Machine machine = users_machine();
-  machine.lockdown = Lockdown::kIntegrity;
-  machine.btf = false;
-  const std::string why = examine(machine, works)[kBpf].why;
-  for (const char* obstacle : {"not in this version", "lockdown (integrity)", "CAP_SYS_ADMIN",
-                               "no CAP_BPF", "no CAP_PERFMON", "no BTF"}) {
-    EXPECT_THAT(why, HasSubstr(obstacle));
-  }
-  machine = roots_machine();
-  machine.lockdown = Lockdown::kConfidentiality;
-  EXPECT_THAT(examine(machine, works)[kBpf].why, HasSubstr("lockdown (confidentiality)"));
+TEST(Doctor, BpfSaysWhatBecameOfTheTrial) {
+  Finding finding = examine(roots_machine(), works, bpf_is_refused)[kBpf];
+  EXPECT_EQ(finding.verdict, Verdict::kNo);
+  EXPECT_EQ(finding.why, "lockdown (integrity), no BTF");
+  EXPECT_EQ(finding.remedy, "boot without");
+  Machine machine = roots_machine();
   machine.lockdown = Lockdown::kUnknown;
-  EXPECT_THAT(examine(machine, works)[kBpf].why, HasSubstr("lockdown unknown"));
-  machine.lockdown = Lockdown::kAbsent;
-  EXPECT_THAT(examine(machine, works)[kBpf].why, Not(HasSubstr("lockdown")));
+  EXPECT_THAT(examine(machine, works, bpf_is_refused)[kBpf].why, HasSubstr("lockdown unknown"));
+
+  finding = examine(machine, works, [] {
+    syscalls::BpfTrial trial{"sys_exit tracepoint (loses readings)", true, "no", "mount it", {"a"}};
+    return Result<syscalls::BpfTrial>(trial);
+  })[kBpf];
+  EXPECT_EQ(finding.verdict, Verdict::kLimited);
+  EXPECT_THAT(finding.why, HasSubstr("raw time() calls are not shifted"));
+  EXPECT_THAT(finding.details, ElementsAre("time(): no", "--detach: mount it", "refused: a"));
 }
 
 TEST(DoctorTarget, AnOrdinaryOneWorks) {
@@ -181,7 +193,7 @@ TEST(DoctorTarget, AnOrdinaryOneWorks) {
   ASSERT_EQ(findings.size(), 3u);
   EXPECT_EQ(findings[kVdso].verdict, Verdict::kWorks);
   EXPECT_EQ(findings[kPtrace].verdict, Verdict::kWorks);
-  EXPECT_EQ(findings[kBpf].verdict, Verdict::kNo);
+  EXPECT_EQ(findings[kBpf].verdict, Verdict::kWorks);
 }
 
 TEST(DoctorTarget, WhatCanNeverBeATargetIsRefusedByEveryEngine) {
@@ -250,8 +262,8 @@ TEST(Doctor, ExaminesProcesses) {
     for (;;) ::pause();
   }
   const std::array<pid_t, 2> pids = {child, std::numeric_limits<pid_t>::max()};
-  const Diagnosis diagnosis = examine(roots_machine(), works, pids);
-  const Diagnosis refused = examine(roots_machine(), is_refused, pids);
+  const Diagnosis diagnosis = examine(roots_machine(), works, bpf_works, pids);
+  const Diagnosis refused = examine(roots_machine(), is_refused, bpf_works, pids);
   ::kill(child, SIGKILL);
   ::waitpid(child, nullptr, 0);
 

@@ -78,11 +78,44 @@ TEST(ShiftedText, SaysMoreWhenAsked) {
 
 TEST(ShiftedText, NamesTheEnginesAtWork) {
   Shifted s = shifted();
-  s.followed = true;
+  s.raw_calls = RawCalls::kPtrace;
   EXPECT_THAT(text(s, false), HasSubstr("vdso detour + syscalls by ptrace"));
   s.patches.clear();
   EXPECT_THAT(text(s, false), Not(HasSubstr("vdso detour")));
   EXPECT_THAT(text(s, false), HasSubstr("syscalls by ptrace"));
+}
+
+TEST(ShiftedText, SaysThroughWhatItWasChecked) {
+  Shifted s = shifted();
+  s.raw_calls = RawCalls::kBpf;
+  s.checked.push_back(s.checked.front());
+  s.checked.back().engine = "syscall";
+  EXPECT_THAT(text(s, false), HasSubstr("wall +1h, vdso detour + bpf, one thread"));
+  EXPECT_THAT(text(s, false), HasSubstr("through vdso and syscall, host"));
+  s.patches.clear();
+  s.only_calls = true;
+  EXPECT_THAT(text(s, false), HasSubstr("wall +1h, bpf, nothing of it stopped"));
+}
+
+TEST(ChoiceText, SaysWhichAndWhyInOneLine) {
+  SyscallChoice choice;
+  choice.by_itself = true;
+  choice.why = "lockdown refuses it";
+  EXPECT_EQ(text(choice, false), "raw system calls are not shifted: lockdown refuses it");
+  choice.engine = RawCalls::kPtrace;
+  EXPECT_EQ(text(choice, false),
+            "raw system calls by ptrace, which is slow: lockdown refuses it; --engine-syscalls off "
+            "leaves them alone");
+  choice.by_itself = false;
+  EXPECT_EQ(text(choice, true), "");
+  choice = {RawCalls::kBpf, "fexit", "loses nothing", {"a"}, "no", true};
+  EXPECT_EQ(text(choice, false),
+            "raw system calls by bpf, fexit (loses nothing); but raw time() calls are not shifted "
+            "on this kernel");
+  EXPECT_THAT(text(choice, true), EndsWith("\n  time(): no\n  refused: a"));
+  EXPECT_EQ(json(choice)["engine"], "bpf");
+  EXPECT_EQ(json(choice)["time"], false);
+  EXPECT_EQ(json(choice)["why_no_time"], "no");
 }
 
 TEST(ShiftedJson, HasTheSameFacts) {
@@ -109,19 +142,20 @@ TEST(ShiftedJson, HasTheSameFacts) {
   EXPECT_EQ(object["checked"][0]["offset_ns"], 3'600'000'000'000);
   s.world_stopped = microseconds(2);
   s.until = clock::Reading{0, 0};
-  s.followed = true;
+  s.raw_calls = RawCalls::kPtrace;
   EXPECT_DOUBLE_EQ(json(s)["world_stopped_us"], 2.0);
   EXPECT_EQ(json(s)["until"], "1970-01-01T00:00:00.000000000Z");
   EXPECT_EQ(json(s)["engines"]["syscalls"], "ptrace");
 }
 
 TEST(PlannedReport, TouchesNothingAndSaysWhatWouldBe) {
-  PlannedTarget planned{self(), 2, {}, {}, {}, {patch(0, 1)}};
+  PlannedTarget planned{self(), 2, {}, {}, {}, {patch(0, 1)}, {}, false, false};
+  const SyscallChoice choice;
   ShiftRequest request;
   request.clocks.offset = -hours(2);
-  EXPECT_THAT(text(planned, request, false), HasSubstr("(2 threads): would show wall -2h"));
-  EXPECT_THAT(text(planned, request, true), HasSubstr("clock_gettime one-byte"));
-  const Json object = json(planned, request);
+  EXPECT_THAT(text(planned, request, choice, false), HasSubstr("(2 threads): would show wall -2h"));
+  EXPECT_THAT(text(planned, request, choice, true), HasSubstr("clock_gettime one-byte"));
+  const Json object = json(planned, request, choice);
   EXPECT_EQ(object["event"], "planned");
   EXPECT_EQ(object["pid"], ::getpid());
   EXPECT_EQ(object["offset_ns"], -7'200'000'000'000);
@@ -169,7 +203,7 @@ TEST(ChangedReport, SaysHowLongItTook) {
   changed.clocks = clock::ClockSet::wall();
   changed.offset = hours(3);
   changed.took = std::chrono::nanoseconds(12'300);
-  changed.checked = an_hour_ahead();
+  changed.checked = {an_hour_ahead()};
   EXPECT_THAT(text(changed),
               StartsWith("5 x: wall +3h, set in 12.3 us without a stop\nchecked: reads 2030"));
   EXPECT_EQ(json(changed)["event"], "set");
@@ -193,7 +227,7 @@ class CarrierReport : public ::testing::Test {
                           ->maps;
     std::copy(maps.begin(), maps.end(), page().maps0);
   }
-  Carrier carrier_{self(), {}};
+  Carrier carrier_{self(), {}, {}};
 };
 
 TEST_F(CarrierReport, OfARunningExperiment) {

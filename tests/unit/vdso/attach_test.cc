@@ -172,7 +172,7 @@ TEST(Attach, AFilterThatForbidsOurCallsIsRespected) {
 
 TEST(Attach, AFilterCanBeSuspendedForTheMoment) {
   HotChild child(1, forbid_mmap);
-  const auto attached = shift(child.pid(), Detour::kAuto, {true});
+  const auto attached = shift(child.pid(), Detour::kAuto, {true, {}});
   if (!attached && attached.error().kind() == Exit::kNotPermitted) {
     GTEST_SKIP() << attached.error().line();
   }

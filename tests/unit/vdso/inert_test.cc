@@ -55,7 +55,7 @@ TEST(Inert, IsFoundReusedAndRemovedWhenItsThreadHasLeft) {
   EXPECT_EQ((*found)->state, State::kInert);
   ASSERT_TRUE(eventually([&] { return report->gettime == 0 && report->time == 0; }));
 
-  const auto reused = reuse(pid, **found, test::hour_ahead(), test::name_it);
+  const auto reused = reuse(pid, **found, {}, test::hour_ahead(), test::name_it);
   ASSERT_TRUE(reused) << reused.error().line();
   EXPECT_EQ(reused->code, attached->code);
   ASSERT_TRUE(eventually([&] { return report->gettime == kHour && report->time == kHour; }));
@@ -88,7 +88,7 @@ TEST(Inert, CodeOfAnotherVersionIsNotReused) {
   found = find_experiment(child.pid());
   ASSERT_TRUE(found && *found);
   EXPECT_EQ((*found)->state, State::kInert);
-  const auto reused = reuse(child.pid(), **found, test::hour_ahead(), test::name_it);
+  const auto reused = reuse(child.pid(), **found, {}, test::hour_ahead(), test::name_it);
   ASSERT_FALSE(reused);
   EXPECT_NE(reused.error().line().find("another version"), std::string::npos);
   EXPECT_TRUE(child.reads(0));

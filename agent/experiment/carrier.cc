@@ -1,0 +1,80 @@
+#include "agent/experiment/carrier.h"
+
+#include "agent/experiment/owner.h"
+
+namespace time_chaos::experiment {
+namespace {
+
+// A target that only a BPF engine knows.
+std::optional<vdso::Found> found_in(const BpfPlace& place) {
+  const auto page = place.engine->page(place.page);
+  if (!page || page->magic != TC_PAGE_MAGIC) return std::nullopt;
+  vdso::Found found;
+  found.state = vdso::State::kShifted;
+  found.record = {};
+  found.page = *page;
+  return found;
+}
+
+Status check_reach(const Carrier& carrier) {
+  if (carrier.bpf || carrier.found.page.twin == 0 || engines_visible()) return {};
+  return fail(Exit::kNotPermitted, "without CAP_SYS_ADMIN its BPF engine cannot be seen",
+              "run as root");
+}
+
+}  // namespace
+
+Result<std::optional<Carrier>> carrier_of(targets::Process process, const Engines& engines) {
+  const pid_t pid = process.pid();
+  TC_TRY(auto found, vdso::find_experiment(pid));
+  if (found) {
+    auto place = found->code != 0 ? place_of(pid, found->page, engines) : std::nullopt;
+    return std::optional(Carrier{std::move(process), std::move(*found), std::move(place)});
+  }
+  auto place = place_of(pid, engines);
+  if (!place) return std::optional<Carrier>();
+  return carrier_at(std::move(process), std::move(place), true);
+}
+
+Result<std::optional<Carrier>> carrier_at(targets::Process process, std::optional<BpfPlace> place,
+                                          bool only_calls) {
+  auto found = std::optional<vdso::Found>();
+  if (only_calls) {
+    if (place) found = found_in(*place);
+  } else {
+    TC_TRY(found, vdso::find_experiment(process.pid()));
+  }
+  if (!found) return std::optional<Carrier>();
+  return std::optional(Carrier{std::move(process), std::move(*found), std::move(place)});
+}
+
+Result<std::shared_ptr<vdso::ClockPage>> open_twin(const Carrier& carrier) {
+  TC_CHECK(check_reach(carrier));
+  if (!carrier.bpf) return std::shared_ptr<vdso::ClockPage>();
+  TC_TRY(auto page, page_at(*carrier.bpf));
+  return std::make_shared<vdso::ClockPage>(std::move(page));
+}
+
+Result<vdso::ClockPage> open_page(const Carrier& carrier) {
+  if (!carrier.has_pages()) return page_at(*carrier.bpf);
+  TC_TRY(auto twin, open_twin(carrier));
+  TC_TRY(auto page, vdso::ClockPage::open(carrier.process.pid(), carrier.found.clock_page()));
+  page.set_twin(std::move(twin));
+  return page;
+}
+
+bool is_followed(const Carrier& carrier) {
+  const auto owner = living_owner(carrier.found.page);
+  const auto status = targets::read_status(carrier.process.pid());
+  if (!owner || !status || status->tracer == 0) return false;
+  // TracerPid names the tracing thread.
+  const auto tracer = targets::read_status(status->tracer);
+  return tracer && tracer->tgid == *owner;
+}
+
+RawCalls raw_calls(const Carrier& carrier) {
+  if (carrier.bpf) return RawCalls::kBpf;
+  return is_followed(carrier) ? RawCalls::kPtrace : RawCalls::kUntouched;
+}
+
+}  // namespace time_chaos::experiment

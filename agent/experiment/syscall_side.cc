@@ -1,0 +1,118 @@
+#include "agent/experiment/syscall_side.h"
+
+#include <fmt/format.h>
+
+#include "agent/experiment/following.h"
+#include "agent/syscalls/bpf_pins.h"
+
+namespace time_chaos::experiment {
+namespace {
+
+// A shifted monotonic clock stays ahead until its process ends: so must the engine that shows it
+// so.
+bool must_outlive(const ShiftRequest& request) {
+  const clock::ClockSet monotonic =
+      clock::ClockSet(~clock::ClockSet::wall().bits()) & request.clocks.clocks;
+  return request.detach || !monotonic.empty();
+}
+
+Status bpf_possible(const ShiftRequest& request) {
+  TC_TRY(const auto machine, targets::read_machine());
+  TC_TRY(const auto kernel, syscalls::read_kernel_facts());
+  TC_CHECK(syscalls::bpf_permitted(machine, kernel));
+  if (!must_outlive(request)) return {};
+  const Status pins = syscalls::pins_possible();
+  if (pins) return {};
+  return fail(pins.error().because_of(request.detach
+                                          ? "without an agent the BPF engine has to be pinned"
+                                          : "monotonic clocks stay ahead after the agent's end, "
+                                            "for which the BPF engine has to be pinned"));
+}
+
+bool bpf_wanted(const ShiftRequest& request) {
+  return request.syscalls == SyscallEngine::kAuto || request.syscalls == SyscallEngine::kBpf;
+}
+
+}  // namespace
+
+void SyscallSide::choose_another(const ShiftRequest& request, const Error& refusal) {
+  choice_.why = refusal.message();
+  // Without an agent there is nobody who could trace.
+  choice_.engine = request.detach ? RawCalls::kUntouched : RawCalls::kPtrace;
+}
+
+Status SyscallSide::check_any_engine(const ShiftRequest& request) const {
+  if (request.detour != vdso::Detour::kNone || choice_.engine != RawCalls::kUntouched) return {};
+  return fail(Exit::kUnsupported, "--engine-vdso off leaves no engine: " + choice_.why,
+              "leave it out");
+}
+
+Result<SyscallChoice> SyscallSide::foresee(const ShiftRequest& request) {
+  SyscallSide side;
+  side.choice_.by_itself = request.syscalls == SyscallEngine::kAuto;
+  if (request.syscalls == SyscallEngine::kPtrace) side.choice_.engine = RawCalls::kPtrace;
+  if (!bpf_wanted(request)) return side.choice_;
+  if (const Status possible = bpf_possible(request)) {
+    side.choice_.engine = RawCalls::kBpf;
+  } else if (request.syscalls == SyscallEngine::kBpf) {
+    return fail(possible.error().because_of("--engine-syscalls bpf"));
+  } else {
+    side.choose_another(request, possible.error());
+  }
+  TC_CHECK(side.check_any_engine(request));
+  return side.choice_;
+}
+
+Result<SyscallSide> SyscallSide::begin(const ShiftRequest& request, size_t targets) {
+  SyscallSide side;
+  TC_TRY(side.choice_, foresee(request));
+  if (side.choice_.engine != RawCalls::kBpf) return side;
+  end_unused(running_engines());
+  auto engine = syscalls::BpfEngine::start(static_cast<uint32_t>(targets));
+  if (!engine && request.syscalls == SyscallEngine::kBpf) {
+    return fail(engine.error().because_of("--engine-syscalls bpf"));
+  }
+  if (!engine) {
+    side.choose_another(request, engine.error());
+    TC_CHECK(side.check_any_engine(request));
+    return side;
+  }
+  side.bpf_ = std::make_unique<syscalls::BpfEngine>(std::move(*engine));
+  side.outlive_ = must_outlive(request);
+  side.choice_.hooks = syscalls::name(side.bpf_->hooks().exit);
+  side.choice_.why = side.bpf_->hooks().why;
+  side.choice_.refused = side.bpf_->refused();
+  if (side.bpf_->no_time()) side.choice_.no_time = side.bpf_->no_time()->message();
+  return side;
+}
+
+Engines SyscallSide::engines() const {
+  return bpf_ ? Engines{bpf_->state()} : Engines{};
+}
+
+std::optional<BpfPlace> SyscallSide::place(size_t n) const {
+  if (!bpf_) return std::nullopt;
+  return BpfPlace{bpf_->state(), static_cast<uint32_t>(n)};
+}
+
+Status SyscallSide::keep_if_needed() {
+  if (!bpf_ || !outlive_ || kept_) return {};
+  TC_CHECK(bpf_->pin());
+  kept_ = true;
+  return {};
+}
+
+Status SyscallSide::follow(const std::vector<pid_t>& pids) {
+  if (choice_.engine != RawCalls::kPtrace) return {};
+  auto following = experiment::follow(pids);
+  if (following) {
+    following_ = std::move(*following);
+    return {};
+  }
+  if (!choice_.by_itself) return fail(following.error());
+  choice_.engine = RawCalls::kUntouched;
+  choice_.why += ", and ptrace cannot: " + following.error().message();
+  return {};
+}
+
+}  // namespace time_chaos::experiment

@@ -1,0 +1,65 @@
+// The system call side of an experiment: which engine shifts the calls that do not go through the
+// vDSO, and why that one.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "agent/base/error.h"
+#include "agent/experiment/bpf_place.h"
+#include "agent/experiment/carrier.h"
+#include "agent/experiment/request.h"
+#include "agent/syscalls/bpf_engine.h"
+#include "agent/syscalls/ptrace_engine.h"
+
+namespace time_chaos::experiment {
+
+struct SyscallChoice {
+  RawCalls engine = RawCalls::kUntouched;
+  std::string hooks;                 // kBpf: "fexit"
+  std::string why;                   // why this engine; why its hooks
+  std::vector<std::string> refused;  // hooks that the kernel refused: for -v
+  std::string no_time;               // kBpf: why raw time(2) calls are not shifted; empty: they are
+  bool by_itself = false;            // the user left it to us
+};
+
+class SyscallSide {
+ public:
+  // What begin() would choose as far as it can be told without trying: for --dry-run.
+  static Result<SyscallChoice> foresee(const ShiftRequest& request);
+  // Chooses, and starts the BPF engine, with no targets yet, if that is the choice. An error only
+  // where the user insists on an engine that cannot be had.
+  static Result<SyscallSide> begin(const ShiftRequest& request, size_t targets);
+
+  [[nodiscard]] const SyscallChoice& choice() const { return choice_; }
+  // Ours: none or one.
+  [[nodiscard]] Engines engines() const;
+
+  // The n-th target's place; nothing without BPF.
+  [[nodiscard]] std::optional<BpfPlace> place(size_t n) const;
+  // To be called when targets have been entered, and before their clocks change: where the engine
+  // must outlive this agent, it does from here on.
+  Status keep_if_needed();
+
+  // ptrace: follows all threads of `pids`, whose clock pages say by how much; calls from inside a
+  // detoured vDSO are left to the detour. Where we chose ptrace by ourselves and it cannot be, the
+  // choice says so from here on.
+  Status follow(const std::vector<pid_t>& pids);
+  [[nodiscard]] syscalls::PtraceEngine* following() { return following_.get(); }
+  void end_following() { following_.reset(); }
+
+ private:
+  SyscallSide() = default;
+  void choose_another(const ShiftRequest& request, const Error& refusal);
+  [[nodiscard]] Status check_any_engine(const ShiftRequest& request) const;
+
+  SyscallChoice choice_;
+  bool outlive_ = false;
+  bool kept_ = false;
+  std::unique_ptr<syscalls::BpfEngine> bpf_;
+  std::unique_ptr<syscalls::PtraceEngine> following_;
+};
+
+}  // namespace time_chaos::experiment

@@ -1,0 +1,101 @@
+#include "agent/syscalls/bpf_engine.h"
+
+#include <fmt/format.h>
+#include <linux/capability.h>
+
+#include "agent/syscalls/bpf_pins.h"
+
+namespace time_chaos::syscalls {
+namespace {
+
+using targets::Lockdown;
+
+// Before, the kernel's clock data are not where the program looks for them.
+constexpr KernelVersion kOldestTime{6, 15};
+
+std::string version_text(KernelVersion version) {
+  return fmt::format("{}.{}", version.major, version.minor);
+}
+
+}  // namespace
+
+std::vector<Error> bpf_obstacles(const targets::Machine& machine, const KernelFacts& kernel) {
+  std::vector<Error> obstacles;
+  if (kernel.version < kOldestKernel) {
+    obstacles.emplace_back(Exit::kUnsupported,
+                           fmt::format("Linux {} is too old for it", version_text(kernel.version)),
+                           fmt::format("use Linux {} or later", version_text(kOldestKernel)));
+  }
+  if (machine.lockdown == Lockdown::kIntegrity || machine.lockdown == Lockdown::kConfidentiality) {
+    obstacles.emplace_back(Exit::kNotPermitted,
+                           fmt::format("lockdown ({}) refuses BPF to write user memory",
+                                       targets::name(machine.lockdown)),
+                           "boot without lockdown (Secure Boot switches it on)");
+  }
+  if (!machine.btf) {
+    obstacles.emplace_back(Exit::kUnsupported, "this kernel has no BTF (/sys/kernel/btf/vmlinux)",
+                           "use a kernel with CONFIG_DEBUG_INFO_BTF");
+  }
+  if (!machine.initial_user_namespace) {
+    obstacles.emplace_back(Exit::kNotPermitted, "BPF is not for a user namespace of its own",
+                           "run the agent in the machine's own user namespace");
+  }
+  // bpf_probe_write_user wants CAP_SYS_ADMIN besides the other two, which it includes
+  // (bpf_tracing_func_proto, kernel/trace/bpf_trace.c).
+  if (!machine.has(CAP_SYS_ADMIN)) {
+    std::string missing = "CAP_SYS_ADMIN";
+    if (!machine.has(CAP_BPF)) missing += ", CAP_BPF";
+    if (!machine.has(CAP_PERFMON)) missing += ", CAP_PERFMON";
+    obstacles.emplace_back(Exit::kNotPermitted, "no " + missing,
+                           "run as root, or with CAP_SYS_ADMIN");
+  }
+  return obstacles;
+}
+
+Status bpf_permitted(const targets::Machine& machine, const KernelFacts& kernel) {
+  const auto obstacles = bpf_obstacles(machine, kernel);
+  if (obstacles.empty()) return {};
+  return fail(obstacles.front());
+}
+
+Result<BpfEngine> BpfEngine::start(uint32_t pages) {
+  TC_TRY(const auto machine, targets::read_machine());
+  TC_TRY(const KernelFacts kernel, read_kernel_facts());
+  TC_CHECK(bpf_permitted(machine, kernel));
+  std::vector<std::string> refused;
+  std::optional<Error> first;
+  for (const Hooks& hooks : choose_hooks(kernel)) {
+    auto loaded = load_clocks(hooks, pages);
+    if (!loaded) {
+      refused.push_back(fmt::format("{}{}: {}", name(hooks.exit),
+                                    hooks.ia32 ? "" : " (64-bit only)", loaded.error().message()));
+      // Not a matter of hooks.
+      if (loaded.error().kind() == Exit::kNotPermitted && loaded.error().error_number() == 0) {
+        return fail(loaded.error());
+      }
+      if (!first) first = loaded.error();
+      continue;
+    }
+    const Status time =
+        kernel.version < kOldestTime
+            ? fail(Exit::kUnsupported, "this kernel lets no program stand in for it",
+                   "use Linux 7.1 or later, or --engine-syscalls ptrace")
+            : add_time(*loaded);
+    BpfState::Fds fds{std::move(loaded->targets), std::move(loaded->pages),
+                      std::move(loaded->counts), std::move(loaded->programs)};
+    TC_TRY(BpfState state, BpfState::over(std::move(fds)));
+    BpfEngine engine(std::move(state), hooks, std::move(loaded->links));
+    engine.refused_ = std::move(refused);
+    if (!time) engine.no_time_ = time.error();
+    return engine;
+  }
+  std::string all;
+  for (const std::string& one : refused) all += (all.empty() ? "" : "; then ") + one;
+  return fail(first->kind(), "the kernel refuses its programs: " + all, first->remedy());
+}
+
+Status BpfEngine::pin() const {
+  return pin_links(state_->id(), links_);
+}
+
+}  // namespace time_chaos::syscalls

@@ -1,0 +1,55 @@
+// The BPF engine: the clock system calls of targets are shifted in the kernel, at their exit, by
+// the target's clock page and the one formula. Nothing runs in the agent for it, and nothing of the
+// target stops. It dies with its file descriptors, that is with the agent, unless it is pinned.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "agent/base/error.h"
+#include "agent/syscalls/bpf_hooks.h"
+#include "agent/syscalls/bpf_load.h"
+#include "agent/syscalls/bpf_state.h"
+#include "agent/targets/machine.h"
+
+namespace time_chaos::syscalls {
+
+// What is known to stand against it before anything is tried: an old kernel, lockdown, no BTF, a
+// user namespace, missing capabilities. Each with its remedy.
+std::vector<Error> bpf_obstacles(const targets::Machine& machine, const KernelFacts& kernel);
+// The first of them.
+Status bpf_permitted(const targets::Machine& machine, const KernelFacts& kernel);
+
+class BpfEngine {
+ public:
+  // With room for so many clock pages, and no targets. Tries hook after hook, the best first; the
+  // error names what every one of them met.
+  static Result<BpfEngine> start(uint32_t pages);
+
+  [[nodiscard]] const std::shared_ptr<const BpfState>& state() const { return state_; }
+  [[nodiscard]] const Hooks& hooks() const { return hooks_; }
+  // Better hooks that this kernel refused, and why: for -v.
+  [[nodiscard]] const std::vector<std::string>& refused() const { return refused_; }
+  // Why raw time(2) calls show the host's time; nothing where they are shifted.
+  [[nodiscard]] const std::optional<Error>& no_time() const { return no_time_; }
+
+  // From here on it lives until unpin(state()->id()), also without this agent.
+  Status pin() const;
+
+ private:
+  BpfEngine(BpfState state, Hooks hooks, std::vector<BpfLink> links)
+      : state_(std::make_shared<const BpfState>(std::move(state))),
+        hooks_(std::move(hooks)),
+        links_(std::move(links)) {}
+
+  std::shared_ptr<const BpfState> state_;
+  Hooks hooks_;
+  std::vector<BpfLink> links_;
+  std::vector<std::string> refused_;
+  std::optional<Error> no_time_;
+};
+
+}  // namespace time_chaos::syscalls

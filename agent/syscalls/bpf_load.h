@@ -1,0 +1,35 @@
+// Loads the clock programs with one choice of hooks, and attaches them. What is loaded lives as
+// long as its file descriptors (or their pins): libbpf's own objects are gone when this returns.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "agent/base/error.h"
+#include "agent/base/scoped_fd.h"
+#include "agent/syscalls/bpf_hooks.h"
+
+namespace time_chaos::syscalls {
+
+struct BpfLink {
+  std::string program;
+  ScopedFd fd;
+};
+
+struct LoadedClocks {
+  ScopedFd targets;
+  ScopedFd pages;
+  ScopedFd counts;
+  std::vector<ScopedFd> programs;
+  std::vector<BpfLink> links;
+};
+
+// `pages`: how many clock pages there are. The error carries what the kernel said.
+Result<LoadedClocks> load_clocks(const Hooks& hooks, uint32_t pages);
+
+// A program that stands in for time(2), sharing the maps of `clocks`, is added to it. kUnsupported
+// where the kernel does not let a program do that: before 7.1, as a rule.
+Status add_time(LoadedClocks& clocks);
+
+}  // namespace time_chaos::syscalls

@@ -1,0 +1,31 @@
+#include "agent/syscalls/privileges.h"
+
+#include <cap-ng.h>
+#include <linux/capability.h>
+
+#include <vector>
+
+namespace time_chaos::syscalls {
+
+Status drop_privileges(bool seccomp) {
+  std::vector<unsigned> needed = {CAP_SYS_PTRACE, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH,
+                                  CAP_KILL,       CAP_BPF,          CAP_CHECKPOINT_RESTORE};
+  if (seccomp) needed.push_back(CAP_SYS_ADMIN);
+  ::capng_setpid(0);
+  if (::capng_get_caps_process() != 0) return fail_errno("read our own capabilities");
+  std::vector<unsigned> kept;
+  for (const unsigned capability : needed) {
+    if (::capng_have_capability(CAPNG_PERMITTED, capability) != 0) kept.push_back(capability);
+  }
+  ::capng_clear(CAPNG_SELECT_CAPS);
+  for (const unsigned capability : kept) {
+    const auto sets = static_cast<capng_type_t>(CAPNG_EFFECTIVE | CAPNG_PERMITTED);
+    if (::capng_update(CAPNG_ADD, sets, capability) != 0) {
+      return fail(Exit::kFailed, "choose the capabilities to keep");
+    }
+  }
+  if (::capng_apply(CAPNG_SELECT_CAPS) != 0) return fail_errno("drop capabilities");
+  return {};
+}
+
+}  // namespace time_chaos::syscalls

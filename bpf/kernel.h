@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* The few kernel types that the programs look at, by hand, and only the fields they use: where a
+ * field really is, the loader takes from the running kernel's BTF (CO-RE). No header dumped from a
+ * build machine. */
+#ifndef TIME_CHAOS_BPF_KERNEL_H
+#define TIME_CHAOS_BPF_KERNEL_H
+
+#define __VMLINUX_H__ 1 /* makes bpf_tracing.h use the kernel's names of registers */
+#include <linux/types.h>
+/* Map types, flags; behind the types that it needs. */
+#include <linux/bpf.h>
+#include <stdbool.h>
+
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+
+struct pt_regs {
+  unsigned long r15, r14, r13, r12, bp, bx, r11, r10, r9, r8, ax, cx, dx, si, di, orig_ax, ip, cs,
+      flags, sp, ss;
+};
+
+struct thread_info {
+  __u32 status; /* TS_COMPAT while a 32-bit call is served */
+};
+
+struct upid {
+  int nr;
+};
+
+struct pid {
+  unsigned int level;
+  struct upid numbers[1];
+};
+
+typedef struct {
+  int counter;
+} atomic_t;
+
+struct signal_struct {
+  atomic_t live; /* threads that have not begun to exit */
+};
+
+struct task_struct {
+  struct thread_info thread_info;
+  int pid;
+  int tgid;
+  struct task_struct* group_leader;
+  struct signal_struct* signal;
+  struct pid* thread_pid;
+  __u64 start_boottime;
+};
+
+struct bpf_iter_meta {
+  struct seq_file* seq;
+};
+
+struct bpf_iter__task {
+  struct bpf_iter_meta* meta;
+  struct task_struct* task;
+};
+
+#pragma clang attribute pop
+
+#include <bpf/bpf_helpers.h>
+/* Both need what stands above. */
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_tracing.h>
+
+#define TS_COMPAT 2 /* arch/x86/include/asm/thread_info.h */
+
+#endif

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Births, exec and ends of targets. A forked child has its parent's clock page and detour, so it is
+ * a target from before its first instruction; a program that is exec'd has neither, and is none. */
+#ifndef TIME_CHAOS_BPF_LIFE_H
+#define TIME_CHAOS_BPF_LIFE_H
+
+#include "maps.h"
+
+static __always_inline void at_fork(struct task_struct* child) {
+  struct tc_bpf_target* parent = current_target();
+  __u32 tgid = BPF_CORE_READ(child, tgid);
+  if (tgid == bpf_get_current_pid_tgid() >> 32) return; /* a thread */
+  if (!parent) {
+    bpf_map_delete_elem(&tchaos_targets, &tgid); /* of an earlier process */
+    return;
+  }
+  struct tc_bpf_target entry = *parent;
+  entry.started_first = entry.started_last = BPF_CORE_READ(child, start_boottime);
+  entry.flags |= TC_BPF_FORKED | TC_BPF_KNOWN;
+  count(parent, TC_BPF_ROW_CHILDREN,
+        bpf_map_update_elem(&tchaos_targets, &tgid, &entry, BPF_ANY) == 0);
+}
+
+static __always_inline void at_exec(void) {
+  __u32 tgid = bpf_get_current_pid_tgid() >> 32;
+  bpf_map_delete_elem(&tchaos_targets, &tgid);
+}
+
+/* Of a thread; the last one ends the process. An entry that stayed would do no harm (current_target
+ * looks at the start time), but take up room. */
+static __always_inline void at_thread_end(void) {
+  struct task_struct* task = (struct task_struct*)bpf_get_current_task();
+  if (BPF_CORE_READ(task, signal, live.counter) > 0) return;
+  __u32 tgid = bpf_get_current_pid_tgid() >> 32;
+  bpf_map_delete_elem(&tchaos_targets, &tgid);
+}
+
+/* Each twice: as a tracepoint, which every kernel has and which can be pinned; and as a function's
+ * probe for the kernels on which tracepoints lose events while they are preempted. */
+
+SEC("raw_tp/sched_process_fork")
+int tchaos_fork_tp(struct bpf_raw_tracepoint_args* ctx) {
+  at_fork((struct task_struct*)ctx->args[1]);
+  return 0;
+}
+
+SEC("kprobe.multi") /* wake_up_new_task */
+int tchaos_fork_kp(struct pt_regs* ctx) {
+  at_fork((struct task_struct*)PT_REGS_PARM1(ctx));
+  return 0;
+}
+
+SEC("raw_tp/sched_process_exec")
+int tchaos_exec_tp(struct bpf_raw_tracepoint_args* ctx) {
+  at_exec();
+  return 0;
+}
+
+SEC("kprobe.multi") /* finalize_exec */
+int tchaos_exec_kp(struct pt_regs* ctx) {
+  at_exec();
+  return 0;
+}
+
+SEC("raw_tp/sched_process_exit")
+int tchaos_end_tp(struct bpf_raw_tracepoint_args* ctx) {
+  at_thread_end();
+  return 0;
+}
+
+#endif

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only OR BSD-2-Clause */
+/* What the BPF programs and the agent share besides the clock pages: the values of the BPF maps.
+ * Plain C, freestanding, fixed widths.
+ *
+ * The maps, by the names under which other agents find them:
+ *     tchaos_targets  hash    kernel's tgid -> struct tc_bpf_target
+ *     tchaos_pages    array   page number -> struct tc_clock_page, mappable
+ *     tchaos_counts   per-CPU array   page number * TC_BPF_ROWS + row -> struct tc_bpf_count */
+#ifndef TIME_CHAOS_ABI_BPF_STATE_H
+#define TIME_CHAOS_ABI_BPF_STATE_H
+
+#include "time_chaos/abi/clock_page.h"
+
+enum {
+  TC_BPF_MAX_TARGETS = 8192, /* of one agent, forked children included */
+  /* Rows of counts of one page: one a clock id, then these. */
+  TC_BPF_ROW_CHILDREN = TC_CLOCK_COUNT, /* done: forked children added; refused: not added */
+  TC_BPF_ROWS = 16,
+};
+
+/* tc_bpf_target.flags */
+#define TC_BPF_UNCOUNTED 1U /* a check of the agent's own: its readings are not counted */
+#define TC_BPF_FORKED 2U    /* added by the fork hook */
+#define TC_BPF_KNOWN 4U     /* its start time was looked at */
+
+struct tc_bpf_target {
+  /* start_boottime of its thread group leader lies in [started_first, started_last], nanoseconds
+   * of the initial time namespace: guards against a reused pid. The agent often knows it to a clock
+   * tick only (field 22 of /proc/PID/stat). */
+  uint64_t started_first;
+  uint64_t started_last;
+  /* System calls made from inside [vdso_start, vdso_end) are left to the detour of that vDSO. 0, 0:
+   * there is no detour. */
+  uint64_t vdso_start;
+  uint64_t vdso_end;
+  uint32_t page;  /* number of its clock page */
+  uint32_t flags; /* TC_BPF_* */
+};
+
+struct tc_bpf_count {
+  uint64_t done;    /* readings shifted */
+  uint64_t refused; /* the kernel refused to write to the target's memory: shown unshifted */
+};
+
+/* What the iterator program tells of a process that the reader's pid namespace shows. */
+struct tc_bpf_process {
+  uint32_t pid;     /* in the reader's pid namespace */
+  uint32_t tgid;    /* in the initial one: the key of tchaos_targets */
+  uint64_t started; /* start_boottime */
+};
+
+/* Which call a return probe stands at: its cookie is a kind, with TC_BPF_IA32 where the arguments
+ * are in the registers of a 32-bit call. */
+enum tc_bpf_call {
+  TC_BPF_CLOCK_GETTIME = 1, /* struct __kernel_timespec */
+  TC_BPF_GETTIMEOFDAY,
+  TC_BPF_ADJTIMEX,
+  TC_BPF_CLOCK_ADJTIME,
+  TC_BPF_SYSINFO,
+  TC_BPF_CLOCK_GETTIME32, /* the same with 32-bit fields */
+  TC_BPF_GETTIMEOFDAY32,
+  TC_BPF_ADJTIMEX32,
+  TC_BPF_CLOCK_ADJTIME32,
+  TC_BPF_SYSINFO32,
+};
+#define TC_BPF_IA32 256U
+
+TC_STATIC_ASSERT(sizeof(struct tc_bpf_target) == 40, "the programs' map");
+TC_STATIC_ASSERT(sizeof(struct tc_bpf_count) == 16, "the programs' map");
+TC_STATIC_ASSERT(sizeof(struct tc_bpf_process) == 16, "the iterator's output");
+
+#endif

@@ -1,0 +1,253 @@
+// Every call that the BPF programs shift, under every family of hooks that this kernel loads. Where
+// it loads none the tests are skipped; tests/vm runs them on the kernels that do.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/sysinfo.h>
+#include <sys/time.h>
+#include <sys/timex.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "agent/clock/map_plan.h"
+#include "agent/syscalls/bpf_probe.h"
+#include "bpf_target.h"
+
+namespace time_chaos::testing {
+namespace {
+
+using syscalls::ExitHook;
+using syscalls::Hooks;
+
+constexpr int64_t kHour = 3600;
+
+// The host's clock, read before the child becomes a target and inherited by it: what it reads may
+// be some seconds later.
+bool is_shifted(int64_t seconds, int64_t host) {
+  return seconds >= host + kHour && seconds < host + kHour + 60;
+}
+bool is_host(int64_t seconds, int64_t host) {
+  return seconds >= host - 1 && seconds < host + 60;
+}
+
+int64_t host_seconds(int clock = CLOCK_REALTIME) {
+  timespec now{};
+  ::syscall(SYS_clock_gettime, clock, &now);
+  return now.tv_sec;
+}
+
+// A function exit or a return probe per kernel function, or one tracepoint.
+class BpfCalls : public ::testing::TestWithParam<ExitHook> {
+ protected:
+  void SetUp() override {
+    const bool probes = GetParam() == ExitHook::kReturnProbe;
+    auto loaded = LoadedEngine::load({GetParam(), true, probes, "", false});
+    if (!loaded) GTEST_SKIP() << loaded.error().line();
+    engine_.emplace(std::move(*loaded));
+    engine_->shift(0, kHour);
+  }
+  [[nodiscard]] syscalls::BpfCounts counts() const { return *engine_->state().counts(0); }
+  std::optional<LoadedEngine> engine_;
+};
+
+TEST_P(BpfCalls, ClockGettimeByClock) {
+  const int64_t host = host_seconds();
+  const int64_t host_mono = host_seconds(CLOCK_MONOTONIC);
+  EXPECT_EQ(run_as_target(*engine_, 0,
+                          [&] {
+                            if (!is_shifted(host_seconds(), host)) return 1;
+                            if (!is_shifted(host_seconds(CLOCK_REALTIME_COARSE), host)) return 2;
+                            if (!is_shifted(host_seconds(CLOCK_REALTIME_ALARM), host)) return 3;
+                            if (!is_host(host_seconds(CLOCK_MONOTONIC), host_mono)) return 4;
+                            return 0;
+                          }),
+            0);
+  EXPECT_EQ(counts()[CLOCK_REALTIME].done, 1U);
+  EXPECT_EQ(counts()[CLOCK_REALTIME_COARSE].done, 1U);
+  EXPECT_EQ(counts()[CLOCK_MONOTONIC].done, 0U) << "shown as it is";
+  EXPECT_TRUE(is_host(host_seconds(), host)) << "others are left alone";
+}
+
+TEST_P(BpfCalls, TheOthers) {
+  const int64_t host = host_seconds();
+  EXPECT_EQ(run_as_target(*engine_, 0,
+                          [&] {
+                            timeval tv{};
+                            struct timezone zone {
+                              77, 77
+                            };
+                            ::syscall(SYS_gettimeofday, &tv, &zone);
+                            if (!is_shifted(tv.tv_sec, host) || zone.tz_dsttime == 77) return 1;
+                            if (tv.tv_usec < 0 || tv.tv_usec >= 1'000'000) return 2;
+                            if (::syscall(SYS_gettimeofday, nullptr, &zone) != 0) return 3;
+                            timex adjust{};
+                            if (::syscall(SYS_adjtimex, &adjust) < 0) return 4;
+                            if (!is_shifted(adjust.time.tv_sec, host)) return 5;
+                            adjust = {};
+                            if (::syscall(SYS_clock_adjtime, CLOCK_REALTIME, &adjust) < 0) return 6;
+                            return is_shifted(adjust.time.tv_sec, host) ? 0 : 7;
+                          }),
+            0);
+  EXPECT_EQ(counts()[CLOCK_REALTIME].done, 3U);
+  EXPECT_EQ(counts()[CLOCK_REALTIME].refused, 0U);
+}
+
+TEST_P(BpfCalls, SysinfoFollowsBoottime) {
+  clock::ClockMaps maps = clock::identity_maps();
+  maps[CLOCK_BOOTTIME].fake_sec = kHour;
+  engine_->put(0, maps);
+  EXPECT_EQ(run_as_target(*engine_, 0,
+                          [] {
+                            struct sysinfo info {};
+                            if (::syscall(SYS_sysinfo, &info) != 0) return 1;
+                            const int64_t boot = host_seconds(CLOCK_BOOTTIME);
+                            return info.uptime >= boot && info.uptime <= boot + 1 &&
+                                           info.uptime >= kHour
+                                       ? 0
+                                       : 2;
+                          }),
+            0);
+}
+
+TEST_P(BpfCalls, AFailingCallLeavesTheBufferAlone) {
+  EXPECT_EQ(run_as_target(*engine_, 0,
+                          [] {
+                            timespec untouched{77, 77};
+                            for (const int clock : {12, 31, -1, 1 << 30}) {
+                              if (::syscall(SYS_clock_gettime, clock, &untouched) != -1) return 1;
+                            }
+                            if (untouched.tv_sec != 77 || untouched.tv_nsec != 77) return 2;
+                            // NOLINTNEXTLINE(performance-no-int-to-ptr)
+                            auto* nowhere = reinterpret_cast<timespec*>(8);
+                            if (::syscall(SYS_clock_gettime, 0, nowhere) != -1) return 3;
+                            return errno == EFAULT ? 0 : 4;
+                          }),
+            0);
+  for (const tc_bpf_count& count : counts()) EXPECT_EQ(count.done + count.refused, 0U);
+}
+
+TEST_P(BpfCalls, TheUpperHalfOfAClockIdIsIgnored) {
+  const int64_t host = host_seconds();
+  EXPECT_EQ(run_as_target(*engine_, 0,
+                          [&] {
+                            timespec now{};
+                            raw_call(SYS_clock_gettime, int64_t{1} << 32,
+                                     reinterpret_cast<int64_t>(&now));
+                            return is_shifted(now.tv_sec, host) ? 0 : 1;
+                          }),
+            0);
+}
+
+TEST_P(BpfCalls, CallsFromInsideADetouredVdsoAreLeftToTheDetour) {
+  const int64_t host = host_seconds();
+  SharedMemory shared;
+  Target child([&] {
+    while (shared->phase == 0) pause_for(1);
+    timespec now{};
+    raw_call(SYS_clock_gettime, 0, reinterpret_cast<int64_t>(&now));
+    if (!is_host(now.tv_sec, host)) return 1;
+    return is_shifted(host_seconds(), host) ? 0 : 2;  // by libc's syscall(), which is elsewhere
+  });
+  const auto here = reinterpret_cast<uint64_t>(&raw_call);
+  ASSERT_TRUE(engine_->enter(child.pid(), 0, here, here + 64));
+  shared->phase = 1;
+  EXPECT_EQ(WEXITSTATUS(child.wait()), 0);
+}
+
+TEST_P(BpfCalls, AMapThatIsOverShowsRealTime) {
+  clock::ClockMaps maps = shifted_maps(kHour * 1'000'000'000);
+  for (tc_clock_map& map : maps) map.until_sec = 1;
+  engine_->put(0, maps);
+  const int64_t host = host_seconds();
+  EXPECT_EQ(run_as_target(*engine_, 0, [&] { return is_host(host_seconds(), host) ? 0 : 1; }), 0);
+}
+
+TEST_P(BpfCalls, AChangeIsSeenWholeAndAtOnce) {
+  const int64_t host = host_seconds();
+  SharedMemory shared;
+  Target child([&] {
+    while (!shared->quit) {
+      const int64_t ahead = host_seconds() - host;
+      const bool whole = (ahead >= kHour && ahead < kHour + 300) ||
+                         (ahead >= 2 * kHour && ahead < 2 * kHour + 300);
+      whole ? shared->phases[0].shifted++ : shared->phases[0].wrong++;
+    }
+    return 0;
+  });
+  ASSERT_TRUE(engine_->enter(child.pid(), 0));
+  pause_for(20);
+  shared->phases[0].wrong = 0;  // what it read before it was a target
+  for (int i = 0; i < 2000; i++) engine_->shift(0, i % 2 == 0 ? 2 * kHour : kHour);
+  ASSERT_TRUE(eventually([&] { return shared->phases[0].shifted > 1000; }));
+  shared->quit = true;
+  child.wait();
+  EXPECT_EQ(shared->phases[0].wrong, 0U);
+}
+
+TEST_P(BpfCalls, TheCheckSeesWhatATargetSees) {
+  const int64_t host = host_seconds();
+  const auto readings = syscalls::read_through_bpf(engine_->state(), 0);
+  ASSERT_TRUE(readings) << readings.error().line();
+  EXPECT_TRUE(is_shifted(readings->clocks[CLOCK_REALTIME].shown.sec, host));
+  EXPECT_TRUE(is_shifted(readings->gettimeofday.shown.sec, host));
+  EXPECT_TRUE(is_host(readings->clocks[CLOCK_REALTIME].before.sec, host));
+  EXPECT_EQ(readings->clocks[CLOCK_MONOTONIC].result, 0);
+  EXPECT_EQ(counts()[CLOCK_REALTIME].done, 0U) << "the check's readings are not the target's";
+  EXPECT_TRUE(engine_->state().targets().empty());
+}
+
+TEST_P(BpfCalls, NoRunWasSkipped) {
+  const int64_t host = host_seconds();
+  EXPECT_EQ(run_as_target(*engine_, 0,
+                          [&] {
+                            for (int i = 0; i < 10'000; i++) {
+                              if (!is_shifted(host_seconds(), host)) return 1;
+                            }
+                            return 0;
+                          }),
+            0);
+  for (const auto& program : engine_->state().misses()) {
+    EXPECT_EQ(program.misses, 0U) << program.program;
+  }
+  EXPECT_EQ(engine_->state().hooks(), syscalls::name(GetParam()));
+}
+
+std::string hook_name(const ::testing::TestParamInfo<ExitHook>& info) {
+  switch (info.param) {
+    case ExitHook::kReturnProbe:
+      return "ReturnProbe";
+    case ExitHook::kFunctionExit:
+      return "FunctionExit";
+    case ExitHook::kTracepoint:
+      break;
+  }
+  return "Tracepoint";
+}
+INSTANTIATE_TEST_SUITE_P(Hook, BpfCalls,
+                         ::testing::Values(ExitHook::kReturnProbe, ExitHook::kFunctionExit,
+                                           ExitHook::kTracepoint),
+                         hook_name);
+
+TEST(BpfTime, IsShiftedWhereTheKernelLetsIt) {
+  const auto engine = LoadedEngine::load({ExitHook::kTracepoint, true, false, "", false}, true);
+  if (!engine) GTEST_SKIP() << engine.error().line();
+  engine->shift(0, kHour);
+  ASSERT_TRUE(engine->state().shifts_time());
+  const int64_t host = host_seconds();
+  EXPECT_EQ(run_as_target(*engine, 0,
+                          [&] {
+                            time_t stored = 0;
+                            const int64_t shown = ::syscall(SYS_time, &stored);
+                            if (!is_shifted(shown, host) || stored != shown) return 1;
+                            return is_shifted(::syscall(SYS_time, nullptr), host) ? 0 : 2;
+                          }),
+            0);
+}
+
+}  // namespace
+}  // namespace time_chaos::testing
