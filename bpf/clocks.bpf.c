@@ -6,32 +6,19 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-/* --- One probe on all functions; the cookie says which. ---
- * Its registers are the function's own; what the program passed is saved on the task's stack. */
-SEC("kretprobe.multi")
-int tchaos_return(struct pt_regs* ctx) {
-  struct tc_bpf_target* target = current_target();
-  if (!target) return 0; /* first of all: most callers are no targets */
-  __u64 cookie = bpf_get_attach_cookie(ctx);
-  __u32 kind = cookie & 0xff;
-  struct pt_regs* regs = (struct pt_regs*)bpf_task_pt_regs(bpf_get_current_task_btf());
-  if (succeeded(kind, PT_REGS_RC(ctx))) shift_call(target, kind, cookie & TC_BPF_IA32, regs);
-  return 0;
-}
-
-/* --- The exit of every system call. --- */
+/* --- By the number of the system call. --- */
 static __always_inline __u32 native_kind(__u64 number) {
   switch (number) { /* arch/x86/entry/syscalls/syscall_64.tbl */
     case 228:
-      return TC_BPF_CLOCK_GETTIME;
+      return CALL_CLOCK_GETTIME;
     case 96:
-      return TC_BPF_GETTIMEOFDAY;
+      return CALL_GETTIMEOFDAY;
     case 159:
-      return TC_BPF_ADJTIMEX;
+      return CALL_ADJTIMEX;
     case 305:
-      return TC_BPF_CLOCK_ADJTIME;
+      return CALL_CLOCK_ADJTIME;
     case 99:
-      return TC_BPF_SYSINFO;
+      return CALL_SYSINFO;
   }
   return 0;
 }
@@ -39,35 +26,56 @@ static __always_inline __u32 native_kind(__u64 number) {
 static __always_inline __u32 ia32_kind(__u64 number) {
   switch (number) { /* arch/x86/entry/syscalls/syscall_32.tbl */
     case 265:
-      return TC_BPF_CLOCK_GETTIME32;
+      return CALL_CLOCK_GETTIME32;
     case 403:
-      return TC_BPF_CLOCK_GETTIME;
+      return CALL_CLOCK_GETTIME;
     case 78:
-      return TC_BPF_GETTIMEOFDAY32;
+      return CALL_GETTIMEOFDAY32;
     case 124:
-      return TC_BPF_ADJTIMEX32;
+      return CALL_ADJTIMEX32;
     case 343:
-      return TC_BPF_CLOCK_ADJTIME32;
+      return CALL_CLOCK_ADJTIME32;
     case 405:
-      return TC_BPF_CLOCK_ADJTIME;
+      return CALL_CLOCK_ADJTIME;
     case 116:
-      return TC_BPF_SYSINFO32;
+      return CALL_SYSINFO32;
   }
   return 0;
 }
 
-SEC("tp_btf/sys_exit")
-int BPF_PROG(tchaos_sysexit, struct pt_regs* regs, long result) {
-  __u64 number = regs->orig_ax & ~0x40000000ULL; /* without the mark of x32 calls */
-  __u32 native = native_kind(number);
-  __u32 ia32 = ia32_kind(number);
-  if (!native && !ia32) return 0;
-  struct tc_bpf_target* target = current_target();
-  if (!target) return 0;
+static __always_inline void at_exit(struct tc_bpf_target* target, __u32 native, __u32 ia32,
+                                    struct pt_regs* regs, long result) {
   struct task_struct* task = (struct task_struct*)bpf_get_current_task();
   bool is_ia32 = BPF_CORE_READ(task, thread_info.status) & TS_COMPAT;
   __u32 kind = is_ia32 ? ia32 : native;
   if (succeeded(kind, result)) shift_call(target, kind, is_ia32, regs);
+}
+
+static __always_inline __u64 call_number(struct pt_regs* regs) {
+  return regs->orig_ax & ~0x40000000ULL; /* without the mark of x32 calls */
+}
+
+/* One probe on all functions that serve the calls. Its registers are the function's own; what the
+ * program passed is saved on the task's stack. Most callers are no targets: that comes first. */
+SEC("kretprobe.multi")
+int tchaos_return(struct pt_regs* ctx) {
+  struct tc_bpf_target* target = current_target();
+  if (!target) return 0;
+  struct pt_regs* regs = (struct pt_regs*)bpf_task_pt_regs(bpf_get_current_task_btf());
+  __u64 number = call_number(regs);
+  at_exit(target, native_kind(number), ia32_kind(number), regs, PT_REGS_RC(ctx));
+  return 0;
+}
+
+/* Sees the exit of every call: most are none of ours. */
+SEC("tp_btf/sys_exit")
+int BPF_PROG(tchaos_sysexit, struct pt_regs* regs, long result) {
+  __u64 number = call_number(regs);
+  __u32 native = native_kind(number);
+  __u32 ia32 = ia32_kind(number);
+  if (!native && !ia32) return 0;
+  struct tc_bpf_target* target = current_target();
+  if (target) at_exit(target, native, ia32, regs, result);
   return 0;
 }
 
@@ -81,16 +89,16 @@ int BPF_PROG(tchaos_sysexit, struct pt_regs* regs, long result) {
     return 0;                                             \
   }
 
-FUNCTION_EXIT(tchaos_x_gett, __x64_sys_clock_gettime, TC_BPF_CLOCK_GETTIME, false)
-FUNCTION_EXIT(tchaos_x_gtod, __x64_sys_gettimeofday, TC_BPF_GETTIMEOFDAY, false)
-FUNCTION_EXIT(tchaos_x_adjx, __x64_sys_adjtimex, TC_BPF_ADJTIMEX, false)
-FUNCTION_EXIT(tchaos_x_adjt, __x64_sys_clock_adjtime, TC_BPF_CLOCK_ADJTIME, false)
-FUNCTION_EXIT(tchaos_x_info, __x64_sys_sysinfo, TC_BPF_SYSINFO, false)
+FUNCTION_EXIT(tchaos_x_gett, __x64_sys_clock_gettime, CALL_CLOCK_GETTIME, false)
+FUNCTION_EXIT(tchaos_x_gtod, __x64_sys_gettimeofday, CALL_GETTIMEOFDAY, false)
+FUNCTION_EXIT(tchaos_x_adjx, __x64_sys_adjtimex, CALL_ADJTIMEX, false)
+FUNCTION_EXIT(tchaos_x_adjt, __x64_sys_clock_adjtime, CALL_CLOCK_ADJTIME, false)
+FUNCTION_EXIT(tchaos_x_info, __x64_sys_sysinfo, CALL_SYSINFO, false)
 
-FUNCTION_EXIT(tchaos_i_gett, __ia32_sys_clock_gettime32, TC_BPF_CLOCK_GETTIME32, true)
-FUNCTION_EXIT(tchaos_i_gt64, __ia32_sys_clock_gettime, TC_BPF_CLOCK_GETTIME, true)
-FUNCTION_EXIT(tchaos_i_gtod, __ia32_compat_sys_gettimeofday, TC_BPF_GETTIMEOFDAY32, true)
-FUNCTION_EXIT(tchaos_i_adjx, __ia32_sys_adjtimex_time32, TC_BPF_ADJTIMEX32, true)
-FUNCTION_EXIT(tchaos_i_adjt, __ia32_sys_clock_adjtime32, TC_BPF_CLOCK_ADJTIME32, true)
-FUNCTION_EXIT(tchaos_i_at64, __ia32_sys_clock_adjtime, TC_BPF_CLOCK_ADJTIME, true)
-FUNCTION_EXIT(tchaos_i_info, __ia32_compat_sys_sysinfo, TC_BPF_SYSINFO32, true)
+FUNCTION_EXIT(tchaos_i_gett, __ia32_sys_clock_gettime32, CALL_CLOCK_GETTIME32, true)
+FUNCTION_EXIT(tchaos_i_gt64, __ia32_sys_clock_gettime, CALL_CLOCK_GETTIME, true)
+FUNCTION_EXIT(tchaos_i_gtod, __ia32_compat_sys_gettimeofday, CALL_GETTIMEOFDAY32, true)
+FUNCTION_EXIT(tchaos_i_adjx, __ia32_sys_adjtimex_time32, CALL_ADJTIMEX32, true)
+FUNCTION_EXIT(tchaos_i_adjt, __ia32_sys_clock_adjtime32, CALL_CLOCK_ADJTIME32, true)
+FUNCTION_EXIT(tchaos_i_at64, __ia32_sys_clock_adjtime, CALL_CLOCK_ADJTIME, true)
+FUNCTION_EXIT(tchaos_i_info, __ia32_compat_sys_sysinfo, CALL_SYSINFO32, true)

@@ -7,6 +7,19 @@
 
 #define STA_NANO 0x2000 /* include/uapi/linux/timex.h */
 
+enum call_kind {
+  CALL_CLOCK_GETTIME = 1, /* struct __kernel_timespec */
+  CALL_GETTIMEOFDAY,
+  CALL_ADJTIMEX,
+  CALL_CLOCK_ADJTIME,
+  CALL_SYSINFO,
+  CALL_CLOCK_GETTIME32, /* the same with 32-bit fields */
+  CALL_GETTIMEOFDAY32,
+  CALL_ADJTIMEX32,
+  CALL_CLOCK_ADJTIME32,
+  CALL_SYSINFO32,
+};
+
 struct pair64 {
   __s64 sec, fraction;
 };
@@ -98,27 +111,27 @@ static __always_inline bool locate_timex(__u64 at, struct place* place) {
  * is an int: the kernel ignores the register's upper half. */
 static __always_inline bool locate(__u32 kind, __u64 first, __u64 second, struct place* place) {
   place->clock = CLOCK_REALTIME;
-  place->narrow = kind >= TC_BPF_CLOCK_GETTIME32;
+  place->narrow = kind >= CALL_CLOCK_GETTIME32;
   switch (kind) {
-    case TC_BPF_CLOCK_GETTIME:
-    case TC_BPF_CLOCK_GETTIME32:
+    case CALL_CLOCK_GETTIME:
+    case CALL_CLOCK_GETTIME32:
       place->clock = (__u32)first;
       place->at = second;
       place->unit = 1;
       return place->clock < TC_CLOCK_COUNT;
-    case TC_BPF_GETTIMEOFDAY:
-    case TC_BPF_GETTIMEOFDAY32:
+    case CALL_GETTIMEOFDAY:
+    case CALL_GETTIMEOFDAY32:
       place->at = first;
       place->unit = 1000;
       return first != 0;
-    case TC_BPF_ADJTIMEX:
-    case TC_BPF_ADJTIMEX32:
+    case CALL_ADJTIMEX:
+    case CALL_ADJTIMEX32:
       return locate_timex(first, place);
-    case TC_BPF_CLOCK_ADJTIME:
-    case TC_BPF_CLOCK_ADJTIME32:
+    case CALL_CLOCK_ADJTIME:
+    case CALL_CLOCK_ADJTIME32:
       return (__u32)first == CLOCK_REALTIME && locate_timex(second, place);
-    case TC_BPF_SYSINFO: /* it is the first field of struct sysinfo */
-    case TC_BPF_SYSINFO32:
+    case CALL_SYSINFO: /* it is the first field of struct sysinfo */
+    case CALL_SYSINFO32:
       place->clock = CLOCK_BOOTTIME;
       place->at = first;
       place->unit = 0;
@@ -129,8 +142,8 @@ static __always_inline bool locate(__u32 kind, __u64 first, __u64 second, struct
 
 /* Only the calls that adjust the clock return something else than 0 when they succeed. */
 static __always_inline bool succeeded(__u32 kind, long result) {
-  bool adjusts = kind == TC_BPF_ADJTIMEX || kind == TC_BPF_ADJTIMEX32 ||
-                 kind == TC_BPF_CLOCK_ADJTIME || kind == TC_BPF_CLOCK_ADJTIME32;
+  bool adjusts = kind == CALL_ADJTIMEX || kind == CALL_ADJTIMEX32 || kind == CALL_CLOCK_ADJTIME ||
+                 kind == CALL_CLOCK_ADJTIME32;
   return result == 0 || (result > 0 && adjusts);
 }
 

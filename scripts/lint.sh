@@ -10,7 +10,7 @@ cd "$(dirname "$0")/.."
 # Places only; clang-format-14 -i FILE mends them.
 format() {
   local findings
-  findings=$(find agent include tests \( -name '*.cc' -o -name '*.h' -o -name '*.c' \) -print0 |
+  findings=$(find agent bpf include tests \( -name '*.cc' -o -name '*.h' -o -name '*.c' \) -print0 |
     xargs -0 clang-format-14 --dry-run -Werror 2>&1) && return
   grep -E '^[^ ]+:[0-9]+:[0-9]+: ' <<<"$findings" || echo "$findings"
   return 1

@@ -8,6 +8,7 @@
 
 #include <cerrno>
 #include <memory>
+#include <span>
 #include <string_view>
 
 #include "agent/syscalls/bpf_log.h"
@@ -26,29 +27,16 @@ struct DestroyLink {
 };
 using Link = std::unique_ptr<bpf_link, DestroyLink>;
 
-struct ProbedFunction {
-  const char* name;
-  uint64_t cookie;
-};
-
 // The native entries first; `kNative` of them.
 constexpr size_t kNative = 5;
-constexpr ProbedFunction kProbed[] = {
-    {"__x64_sys_clock_gettime", TC_BPF_CLOCK_GETTIME},
-    {"__x64_sys_gettimeofday", TC_BPF_GETTIMEOFDAY},
-    {"__x64_sys_adjtimex", TC_BPF_ADJTIMEX},
-    {"__x64_sys_clock_adjtime", TC_BPF_CLOCK_ADJTIME},
-    {"__x64_sys_sysinfo", TC_BPF_SYSINFO},
-    {"__ia32_sys_clock_gettime32", TC_BPF_CLOCK_GETTIME32 | TC_BPF_IA32},
-    {"__ia32_sys_clock_gettime", TC_BPF_CLOCK_GETTIME | TC_BPF_IA32},
-    {"__ia32_compat_sys_gettimeofday", TC_BPF_GETTIMEOFDAY32 | TC_BPF_IA32},
-    {"__ia32_sys_adjtimex_time32", TC_BPF_ADJTIMEX32 | TC_BPF_IA32},
-    {"__ia32_sys_clock_adjtime32", TC_BPF_CLOCK_ADJTIME32 | TC_BPF_IA32},
-    {"__ia32_sys_clock_adjtime", TC_BPF_CLOCK_ADJTIME | TC_BPF_IA32},
-    {"__ia32_compat_sys_sysinfo", TC_BPF_SYSINFO32 | TC_BPF_IA32},
-};
-constexpr ProbedFunction kFork{"wake_up_new_task", 0};
-constexpr ProbedFunction kExec{"finalize_exec", 0};
+constexpr const char* kCalls[] = {"__x64_sys_clock_gettime",    "__x64_sys_gettimeofday",
+                                  "__x64_sys_adjtimex",         "__x64_sys_clock_adjtime",
+                                  "__x64_sys_sysinfo",          "__ia32_sys_clock_gettime32",
+                                  "__ia32_sys_clock_gettime",   "__ia32_compat_sys_gettimeofday",
+                                  "__ia32_sys_adjtimex_time32", "__ia32_sys_clock_adjtime32",
+                                  "__ia32_sys_clock_adjtime",   "__ia32_compat_sys_sysinfo"};
+constexpr const char* kFork[] = {"wake_up_new_task"};
+constexpr const char* kExec[] = {"finalize_exec"};
 
 bool begins(std::string_view text, std::string_view prefix) {
   return text.substr(0, prefix.size()) == prefix;
@@ -79,10 +67,9 @@ Error failure(int error, const std::string& what, const BpfLog& log) {
   const std::string said = telling_line(log.text());
   // "unknown func", "cannot use helper": it does not exist under lockdown.
   if (said.find("bpf_probe_write_user") != std::string::npos) {
-    return Error(
-        Exit::kNotPermitted,
-        "the kernel refuses BPF to write user memory, as it does under lockdown (" + said + ")",
-        "boot without lockdown (Secure Boot switches it on)");
+    return Error(Exit::kNotPermitted,
+                 "the kernel refuses BPF to write user memory, as it does under lockdown",
+                 "boot without lockdown (Secure Boot switches it on)");
   }
   return Error::from_errno(error < 0 ? -error : error,
                            said.empty() ? what : fmt::format("{}: {}", what, said));
@@ -90,29 +77,23 @@ Error failure(int error, const std::string& what, const BpfLog& log) {
 
 // Given its functions by name, the kernel looks them up itself; libbpf would read all of
 // /proc/kallsyms.
-Link attach_probe(bpf_program* program, const ProbedFunction* functions, size_t count,
-                  bool at_return) {
-  std::vector<const char*> names;
-  std::vector<__u64> cookies;
-  for (size_t i = 0; i < count; i++) {
-    names.push_back(functions[i].name);
-    cookies.push_back(functions[i].cookie);
-  }
+Link attach_probe(bpf_program* program, std::span<const char* const> functions, bool at_return) {
+  std::vector<const char*> names(functions.begin(), functions.end());
   bpf_kprobe_multi_opts options{};
   options.sz = sizeof options;
   options.syms = names.data();
-  options.cookies = cookies.data();
-  options.cnt = count;
+  options.cnt = names.size();
   options.retprobe = at_return;
   return Link(bpf_program__attach_kprobe_multi_opts(program, nullptr, &options));
 }
 
 Link attach(bpf_program* program, std::string_view name, const Hooks& hooks) {
   if (name == "tchaos_return") {
-    return attach_probe(program, kProbed, hooks.ia32 ? std::size(kProbed) : kNative, true);
+    const std::span calls(kCalls);
+    return attach_probe(program, hooks.ia32 ? calls : calls.first(kNative), true);
   }
-  if (name == "tchaos_fork_kp") return attach_probe(program, &kFork, 1, false);
-  if (name == "tchaos_exec_kp") return attach_probe(program, &kExec, 1, false);
+  if (name == "tchaos_fork_kp") return attach_probe(program, kFork, false);
+  if (name == "tchaos_exec_kp") return attach_probe(program, kExec, false);
   return Link(bpf_program__attach(program));
 }
 

@@ -49,22 +49,6 @@ struct tc_bpf_process {
   uint64_t started; /* start_boottime */
 };
 
-/* Which call a return probe stands at: its cookie is a kind, with TC_BPF_IA32 where the arguments
- * are in the registers of a 32-bit call. */
-enum tc_bpf_call {
-  TC_BPF_CLOCK_GETTIME = 1, /* struct __kernel_timespec */
-  TC_BPF_GETTIMEOFDAY,
-  TC_BPF_ADJTIMEX,
-  TC_BPF_CLOCK_ADJTIME,
-  TC_BPF_SYSINFO,
-  TC_BPF_CLOCK_GETTIME32, /* the same with 32-bit fields */
-  TC_BPF_GETTIMEOFDAY32,
-  TC_BPF_ADJTIMEX32,
-  TC_BPF_CLOCK_ADJTIME32,
-  TC_BPF_SYSINFO32,
-};
-#define TC_BPF_IA32 256U
-
 TC_STATIC_ASSERT(sizeof(struct tc_bpf_target) == 40, "the programs' map");
 TC_STATIC_ASSERT(sizeof(struct tc_bpf_count) == 16, "the programs' map");
 TC_STATIC_ASSERT(sizeof(struct tc_bpf_process) == 16, "the iterator's output");

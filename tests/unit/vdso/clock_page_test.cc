@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <cstring>
 
@@ -152,6 +153,62 @@ TEST(ClockPageLock, UpdatesAddUp) {
     EXPECT_EQ(page->maps()->at(0).fake_sec, 4000);
   }
   ::munmap(here, 4096);
+}
+
+// As the BPF engine keeps its copies: many pages in one file.
+class PageInAFile : public ::testing::Test {
+ protected:
+  static constexpr uint64_t kThird = uint64_t{2} * TC_PAGE_SIZE;
+  PageInAFile() : file_(::memfd_create("pages", MFD_CLOEXEC)) {
+    EXPECT_EQ(::ftruncate(file_.get(), 4 * TC_PAGE_SIZE), 0);
+  }
+  tc_clock_page third() {
+    tc_clock_page page{};
+    EXPECT_EQ(::pread(file_.get(), &page, sizeof page, kThird), sizeof page);
+    return page;
+  }
+  ScopedFd file_;
+};
+
+TEST_F(PageInAFile, IsChangedWhereItStands) {
+  auto page = ClockPage::over(file_.get(), kThird);
+  ASSERT_TRUE(page) << page.error().line();
+  ASSERT_TRUE(page->publish(maps_with(7), [](tc_clock_page& header) { header.twin = 5; }));
+  EXPECT_EQ(third().twin, 5U);
+  EXPECT_EQ(clock::maps_in_force(third())[4].fake_sec, 7);
+  EXPECT_FALSE(ClockPage::over(-1, 0));
+}
+
+TEST_F(PageInAFile, IsATwinThatIsChangedWithThePage) {
+  void* here =
+      ::mmap(nullptr, TC_PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  const auto* page = static_cast<tc_clock_page*>(here);
+  {
+    const Child child;
+    auto opened = ClockPage::open(child.pid(), reinterpret_cast<uint64_t>(here));
+    ASSERT_TRUE(opened);
+    // One flip ahead: the twins' latches need not be the same.
+    ASSERT_TRUE(opened->publish(maps_with(1)));
+    auto twin = ClockPage::over(file_.get(), kThird);
+    ASSERT_TRUE(twin);
+    opened->set_twin(std::make_shared<ClockPage>(std::move(*twin)));
+    for (int64_t i = 2; i <= 9; i++) {
+      ASSERT_TRUE(opened->publish(maps_with(i), [&](tc_clock_page& header) {
+        header.magic = TC_PAGE_MAGIC;
+        header.clocks = static_cast<uint32_t>(i);
+      }));
+      EXPECT_EQ(clock::maps_in_force(*page)[0].fake_sec, i);
+      EXPECT_EQ(clock::maps_in_force(third())[0].fake_sec, i);
+      EXPECT_EQ(third().clocks, static_cast<uint32_t>(i));
+      EXPECT_EQ(third().magic, TC_PAGE_MAGIC);
+      EXPECT_NE(third().latch & TC_COPY_STRIDE, page->latch & TC_COPY_STRIDE);
+    }
+    // A change that is refused changes neither.
+    EXPECT_FALSE(opened->update(
+        [](clock::ClockMaps&, tc_clock_page&) -> Status { return fail(Exit::kFailed, "no"); }));
+    EXPECT_EQ(clock::maps_in_force(third())[0].fake_sec, 9);
+  }
+  ::munmap(here, TC_PAGE_SIZE);
 }
 
 }  // namespace

@@ -1,0 +1,59 @@
+// What an agent that stays gives up.
+#include "agent/syscalls/privileges.h"
+
+#include <gtest/gtest.h>
+#include <linux/capability.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <functional>
+
+#include "agent/targets/process.h"
+
+namespace time_chaos::syscalls {
+namespace {
+
+// In a child: what is dropped does not come back.
+int capabilities_left(bool seccomp, const std::function<bool(uint64_t)>& right) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    if (!drop_privileges(seccomp)) ::_exit(2);
+    const auto status = targets::read_status(::getpid());
+    ::_exit(status && right(status->effective_capabilities) ? 0 : 1);
+  }
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  return WEXITSTATUS(status);
+}
+
+constexpr uint64_t bit(int capability) {
+  return uint64_t{1} << capability;
+}
+
+TEST(Privileges, AreThoseOfRecovery) {
+  if (::geteuid() != 0) GTEST_SKIP() << "not root: there is nothing to give up";
+  const auto before = targets::read_status(::getpid());
+  ASSERT_TRUE(before);
+  constexpr uint64_t kKept = bit(CAP_SYS_PTRACE) | bit(CAP_DAC_OVERRIDE) |
+                             bit(CAP_DAC_READ_SEARCH) | bit(CAP_KILL) | bit(CAP_BPF) |
+                             bit(CAP_CHECKPOINT_RESTORE);
+  const uint64_t had = before->effective_capabilities;
+  EXPECT_EQ(capabilities_left(false, [&](uint64_t now) { return now == (had & kKept); }), 0);
+  EXPECT_EQ(capabilities_left(
+                true, [&](uint64_t now) { return now == (had & (kKept | bit(CAP_SYS_ADMIN))); }),
+            0);
+}
+
+TEST(Privileges, AreNoneForWhoHasNone) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    if (::geteuid() == 0 && ::setuid(65534) != 0) ::_exit(3);
+    ::_exit(drop_privileges(false) ? 0 : 1);
+  }
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  EXPECT_EQ(WEXITSTATUS(status), 0);
+}
+
+}  // namespace
+}  // namespace time_chaos::syscalls
