@@ -2,7 +2,7 @@
 # Installs what a part of the project needs, on Debian 12. The one list of packages: whoever needs
 # something adds it here.
 #
-#   scripts/packages.sh PART...      PART: build demo test bench lint
+#   scripts/packages.sh PART...      PART: build demo test vm bench lint
 #
 # Does nothing, quickly, where all is there. "package=command" is there as well when the command is:
 # somebody may have installed it by other means.
@@ -17,13 +17,15 @@ packages[demo]="python3=python3 golang-go=go"
 packages[test]="libgtest-dev libgmock-dev libbenchmark-dev golang-go=go default-jdk-headless=javac
       nodejs=node perl=perl python3=python3 rustc=rustc musl-tools gcc-multilib libcap2-bin
       util-linux zstd=zstd xz-utils=xz strace=strace"
+# What is put into the virtual machines, besides our own. QEMU and the kernels: scripts/vm/fetch.py.
+packages[vm]="busybox-static=busybox bpftool=bpftool util-linux libcap2-bin libc-bin python3=python3"
 packages[bench]="libbenchmark-dev faketime"
 packages[lint]="clang-format-14 clang-tidy-14 python3=python3"
 
 missing=()
 for part in "$@"; do
   if [[ -z ${packages[$part]:-} ]]; then
-    echo "packages.sh: no part $part; there are: build demo test bench lint" >&2
+    echo "packages.sh: no part $part; there are: build demo test vm bench lint" >&2
     exit 2
   fi
   for entry in ${packages[$part]}; do

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Sums up what a run of scripts/test.sh did, from the JUnit files that ctest wrote and from its other
-checks, and says why tests were skipped.
+"""Sums up what a run of scripts/test.sh did, from the JUnit files that ctest and
+tests/vm/run.py wrote and from its other checks, and says why tests were skipped.
 
     test_summary.py RESULTS_DIRECTORY
 
@@ -22,7 +22,11 @@ def reason_of(case):
     if case.get("status") == "disabled":
         return "it is disabled"
     match = REASON.search(case.findtext("system-out") or "")
-    return " ".join(match.group(1).split()) if match and match.group(1) else "it does not say why"
+    if match and match.group(1):
+        return " ".join(match.group(1).split())
+    # What tests/vm/run.py writes; ctest's own messages are single words.
+    message = case.find("skipped").get("message") or ""
+    return message if " " in message else "it does not say why"
 
 
 def read_results(directory):

@@ -1,0 +1,88 @@
+"""Boots a kernel in QEMU with an initramfs and a job, and says how the job ended.
+
+No KVM: emulated, with two processors (DESIGN §5). The console carries the kernel's messages and the
+job's exit code, a second serial line the job's output.
+"""
+
+import dataclasses
+import re
+import subprocess
+import tempfile
+import time
+import pathlib
+
+import kernels
+import qemu
+from initramfs import Archive
+
+# What the emulated timestamp counter is worth without a check by the kernel; another clock source
+# in the extra arguments replaces it.
+TSC = "tsc=reliable clocksource=tsc"
+
+
+@dataclasses.dataclass
+class Outcome:
+    code: int | None  # the job's; None: it did not come to an end
+    problem: str      # then: why
+    output: str       # of the job
+    console: str      # the kernel's messages
+    seconds: float
+    boots: int        # 2: the first never reached user space
+
+
+def run_job(series, initramfs, job, append="", timeout=180, cpus=2, memory="1G", retries=1):
+    """Runs the shell script `job`. A boot that never reached user space is tried again, a job never."""
+    began = time.monotonic()
+    for boots in range(1, retries + 2):
+        console, output, timed_out = _boot(series, initramfs, job, append, timeout, cpus, memory)
+        if "GUEST UP" in console:
+            break
+        print(f"{series}: boot {boots} did not reach user space", flush=True)
+    problem = ""
+    code = re.search(r"GUEST CODE (\d+)", console)
+    ended = re.search(r"\n?GUEST END\n", output)
+    if ended:
+        output = output[:ended.start()]
+    if "GUEST UP" not in console:
+        problem = f"it did not reach user space in {boots} boots"
+    elif timed_out:
+        problem = f"the job was not done after {timeout} s"
+    elif "Kernel panic" in console:
+        problem = "the kernel panicked"
+    elif not code or not ended:
+        problem = "the guest ended before its job"
+    return Outcome(None if problem else int(code.group(1)), problem, output, console,
+                   time.monotonic() - began, boots)
+
+
+def _boot(series, initramfs, job, append, timeout, cpus, memory):
+    with tempfile.TemporaryDirectory(prefix="guest-") as directory:
+        directory = pathlib.Path(directory)
+        with open(directory / "initrd", "wb") as whole:
+            whole.write(pathlib.Path(initramfs).read_bytes())
+            archive = Archive()
+            archive.text("job.sh", job)
+            archive.write(directory / "job.cpio")
+            whole.write((directory / "job.cpio").read_bytes())
+        source = "" if "clocksource=" in append else TSC
+        # A guest does not outlive whoever started it.
+        command = ["setpriv", "--pdeathsig", "KILL", *qemu.command(),
+                   "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", str(cpus), "-m", memory,
+                   "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
+                   "-serial", f"file:{directory}/console", "-serial", f"file:{directory}/output",
+                   "-kernel", str(kernels.directory(series) / "vmlinuz"), "-initrd", str(directory / "initrd"),
+                   "-append", f"console=ttyS0 quiet panic=-1 {source} {append}"]
+        timed_out, message = False, ""
+        try:
+            done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                                  timeout=timeout)
+            message = done.stderr
+        except subprocess.TimeoutExpired:
+            timed_out = True
+        console = message + _text(directory / "console")
+        return console, _text(directory / "output"), timed_out
+
+
+def _text(path):
+    text = path.read_bytes().decode(errors="replace") if path.exists() else ""
+    return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]|\x1bc|\r", "", text)

@@ -1,0 +1,37 @@
+"""Runs the cases of one boot, inside the guest.
+
+main.py BOOT [PATTERN]      BOOT: tsc full hpet lockdown novdso, what the kernel was booted with; PATTERN: of names
+main.py measure             what calls cost, as JSON
+"""
+
+import json
+import sys
+
+import cases
+import kernel
+import lives
+import load
+import readings
+import shift
+import tap
+import units
+
+
+def cases_of(boot):
+    found = [(case.name, lambda case=case: shift.run(case)) for case in cases.CASES if boot in case.boots]
+    for module in (readings, lives, units, load):
+        found += [(name, function) for name, function, boots in module.CASES if boot in boots]
+    return found
+
+
+def main():
+    boot, pattern = sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else "*"
+    print(f"# clock source {kernel.clock_source()}, preemption {kernel.preemption()}", flush=True)
+    if boot == "measure":
+        import measure
+        print("MEASURED", json.dumps(measure.run()), flush=True)
+        return 0
+    return min(tap.run(cases_of(boot), pattern), 100)
+
+
+sys.exit(main())
