@@ -36,7 +36,7 @@ TEST(Privileges, AreThoseOfRecovery) {
   ASSERT_TRUE(before);
   constexpr uint64_t kKept = bit(CAP_SYS_PTRACE) | bit(CAP_DAC_OVERRIDE) |
                              bit(CAP_DAC_READ_SEARCH) | bit(CAP_KILL) | bit(CAP_BPF) |
-                             bit(CAP_CHECKPOINT_RESTORE);
+                             bit(CAP_CHECKPOINT_RESTORE) | bit(CAP_SYS_NICE);
   const uint64_t had = before->effective_capabilities;
   EXPECT_EQ(capabilities_left(false, [&](uint64_t now) { return now == (had & kKept); }), 0);
   EXPECT_EQ(capabilities_left(

@@ -1,10 +1,9 @@
 """Cases about how an experiment ends, and about where the agent runs and what it may do."""
 
 import signal
-import time
 
 import kernel
-from programs import Stage, now, time_chaos
+from programs import Stage, now, read_once_more, time_chaos
 from shift import HOUR, bpf_cannot_shift, check_nothing_left, recover, wait_until_shifted
 from spans import check_spans
 from tap import check
@@ -41,14 +40,14 @@ def detached():
         check(agent.read_to_end() == 0, f"the agent exits with {agent.process.returncode}:\n{agent.text()}")
         pinned = sorted(one for one in kernel.bpf_objects() - before if one.startswith("pinned"))
         check(pinned, "nothing is pinned under /sys/fs/bpf")
-        time.sleep(0.5)
+        read_once_more([target])
         code, text = time_chaos("status", f"--pid={target.pid}")
         check(code == 0 and "bpf" in text, f"status does not name the engine: {text}")
         asked = now()
         code, text = time_chaos("recover", f"--pid={target.pid}")
         check(code == 0, f"recover exits with {code}: {text}")
         moments.append((asked, now()))
-        time.sleep(0.2)
+        read_once_more([target])
         target.end()
         readings = check_spans(target, [0, -HOUR, 0], moments, lambda way: way == "time" or not bpf_cannot_shift(way))
     check_nothing_left(before)

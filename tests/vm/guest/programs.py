@@ -15,6 +15,8 @@ PATIENCE = 60  # seconds until a program that says nothing has failed
 class Program:
     """A child whose output is read line by line."""
 
+    watchers = 1  # threads that watch the clock
+
     def __init__(self, *command, ready="ready", **options):
         if "/" in command[0] and not os.path.exists(command[0]):
             raise Skip(f"{command[0]} was not built: its compiler is missing")
@@ -112,12 +114,23 @@ class Stage:
         """One of the programs that watch the clock: raw, vdso, mixed, musl, 32, go, python."""
         if kind == "python":
             return self.program("/bin/python3", "-I", "-S", "/targets/watch.py")
-        threads = [] if kind == "go" else [str(threads)]
-        return self.program(f"/targets/watch_{kind}", *threads)
+        watch = self.program(f"/targets/watch_{kind}", *([] if kind == "go" else [str(threads)]))
+        watch.watchers = 1 if kind == "go" else threads
+        return watch
 
     def agent(self, targets, *flags, command=("time-chaos",), **options):
         pids = [part for target in targets for part in ("--pid", str(target.pid))]
         return self.program(*command, "agent", *pids, *flags, ready=None, **options)
+
+
+def read_once_more(watches):
+    """Returns when every thread has read the clock in every way once more."""
+    laps = {}
+    for watch in watches:
+        laps[watch] = watch.lines.count("lap") + watch.watchers
+        watch.process.send_signal(signal.SIGUSR1)
+    for watch in watches:
+        watch.wait_for(lambda _: watch.lines.count("lap") >= laps[watch])
 
 
 def time_chaos(*arguments, command=("time-chaos",)):

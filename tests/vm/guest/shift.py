@@ -7,17 +7,18 @@ import signal
 import time
 
 import kernel
-from programs import Stage, eventually, now, time_chaos
+from programs import Stage, eventually, now, read_once_more, time_chaos
 from spans import check_spans
 from tap import Failed, check
 
 HOUR = 3600
+HOLD = 0.4  # seconds, at least, for which programs are shifted
 
 
 class Shift:
     # A plain class: the module dataclasses takes half a second to import on an emulated processor.
     def __init__(self, name, targets, flags=(), shift=-HOUR, then_set=None, engines="bpf", vdso=True,
-                 boots=("tsc",), hold=0.5, says=(), threads=2):
+                 boots=("tsc",), says=(), threads=2):
         self.name = name
         self.targets = targets      # kinds of watch programs
         self.flags = flags          # of the agent, besides the offset
@@ -26,7 +27,6 @@ class Shift:
         self.engines = engines      # of system calls: bpf, ptrace, off
         self.vdso = vdso            # the vDSO engine is on
         self.boots = boots          # in which boots of a kernel the case runs
-        self.hold = hold            # seconds for which they are shifted
         self.says = says            # what the agent must say
         self.threads = threads
 
@@ -129,7 +129,8 @@ def run(shift):
         for words in shift.says:
             check(words in agent.text(), f'the agent does not say "{words}":\n{agent.text()}')
         shifts = [0, shift.shift]
-        time.sleep(shift.hold)
+        read_once_more(targets)
+        time.sleep(HOLD)
         if shift.then_set is not None:
             asked = now()
             code, text = time_chaos("set", *[f"--pid={target.pid}" for target in targets],
@@ -137,7 +138,8 @@ def run(shift):
             check(code == 0, f"set exits with {code}: {text}")
             moments.append((asked, now()))
             shifts.append(shift.then_set)
-            time.sleep(shift.hold)
+            read_once_more(targets)
+            time.sleep(HOLD)
         problems, readings = [], 0
         try:
             comments += check_counters(targets, shift.engines)
@@ -145,7 +147,7 @@ def run(shift):
             problems.append(str(why))
         moments.append(recover(agent))
         shifts.append(0)
-        time.sleep(0.2)
+        read_once_more(targets)
         for program in [*targets, bystander]:
             check(program.running(), f"{program} died:\n{program.text()}")
             program.end()

@@ -17,12 +17,14 @@ def calibrate():
 
 
 def main():
-    over = []
+    over, laps = [], []
     signal.signal(signal.SIGTERM, lambda *_: over.append(True))
+    signal.signal(signal.SIGUSR1, lambda *_: laps.append(True))
     wall_at_zero = calibrate()
     print("ready", flush=True)
     span = None
     while not over:
+        lap = bool(laps)
         before, reading, after = time.monotonic_ns(), time.time_ns(), time.monotonic_ns()
         low = reading - after - wall_at_zero - TOLERANCE
         high = reading - before - wall_at_zero + TOLERANCE
@@ -32,6 +34,9 @@ def main():
             if span:
                 print("span 0 time_ns", *span, flush=True)
             span = (low, high, after, before, 1)
+        if lap:
+            laps.clear()
+            print("lap", flush=True)
         time.sleep(0.001)
     print("span 0 time_ns", *span, flush=True)
 

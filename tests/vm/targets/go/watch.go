@@ -66,6 +66,8 @@ func min(a, b int64) int64 {
 func main() {
 	over := make(chan os.Signal, 1)
 	signal.Notify(over, syscall.SIGTERM)
+	lap := make(chan os.Signal, 1)
+	signal.Notify(lap, syscall.SIGUSR1)
 	ways := []*way{
 		{name: "time.Now", read: func() int64 { return time.Now().UnixNano() }},
 		{name: "sys_clock_gettime", read: func() int64 { return clock(0) }},
@@ -78,6 +80,11 @@ func main() {
 			best, wallAtZero = gap, wall-before-gap/2
 		}
 	}
+	takeAll := func() {
+		for _, w := range ways {
+			w.take(wallAtZero)
+		}
+	}
 	fmt.Println("ready")
 	for {
 		select {
@@ -86,10 +93,11 @@ func main() {
 				w.print()
 			}
 			return
+		case <-lap:
+			takeAll()
+			fmt.Println("lap")
 		default:
-			for _, w := range ways {
-				w.take(wallAtZero)
-			}
+			takeAll()
 			time.Sleep(time.Millisecond)
 		}
 	}
