@@ -6,7 +6,7 @@ import signal
 import time
 
 import kernel
-from programs import Stage
+from programs import Stage, time_chaos
 from shift import HOUR, bpf_cannot_shift, check_counters, recover, status_of, wait_until_shifted
 from tap import Skip, check
 
@@ -24,10 +24,17 @@ def loss():
 
 
 def loss_of_time():
-    """time(2) as well, where it can be shifted at all."""
-    if bpf_cannot_shift("sys_time"):
-        raise Skip("raw time(2) cannot be shifted by BPF before Linux 7.1")
-    return _loss(["time"])
+    """time(2) as well, where it can be shifted at all. Where not, nobody claims it."""
+    if not bpf_cannot_shift("sys_time"):
+        return _loss(["time"])
+    with Stage() as stage:
+        target = stage.watch("raw", 1)
+        agent = stage.agent([target], f"--offset={HOUR}s")
+        wait_until_shifted(agent, [target])
+        _, status = time_chaos("status", f"--pid={target.pid}")
+        for who, text in (("the agent", agent.text()), ("status", status)):
+            check("raw time() calls are not shifted" in text, f"{who} does not say what is left:\n{text}")
+        recover(agent)
 
 
 def _loss(also):
@@ -66,6 +73,6 @@ def bystander():
 
 CASES = [
     ("no reading is lost, 48 threads", loss, ("tsc", "full")),
-    ("no reading of time(2) is lost, 48 threads", loss_of_time, ("tsc", "full")),
+    ("no reading of time(2) is lost, or none is claimed", loss_of_time, ("tsc", "full")),
     ("a busy program that is no target", bystander, ("tsc",)),
 ]
