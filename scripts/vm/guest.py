@@ -5,11 +5,11 @@ job's exit code, a second serial line the job's output.
 """
 
 import dataclasses
+import pathlib
 import re
 import subprocess
 import tempfile
 import time
-import pathlib
 
 import kernels
 import qemu
@@ -18,6 +18,8 @@ from initramfs import Archive
 # What the emulated timestamp counter is worth without a check by the kernel; another clock source
 # in the extra arguments replaces it.
 TSC = "tsc=reliable clocksource=tsc"
+UP = "GUEST UP"  # what the first process says (init)
+BOOT_TIMEOUT = 60  # seconds until user space; 2 to 5 are normal
 
 
 @dataclasses.dataclass
@@ -35,15 +37,16 @@ def run_job(series, initramfs, job, append="", timeout=180, cpus=2, memory="1G",
     began = time.monotonic()
     for boots in range(1, retries + 2):
         console, output, timed_out = _boot(series, initramfs, job, append, timeout, cpus, memory)
-        if "GUEST UP" in console:
+        if UP in console:
             break
-        print(f"{series}: boot {boots} did not reach user space", flush=True)
+        print(f"{series}: boot {boots} did not reach user space; the console ends with", *console.splitlines()[-8:],
+              sep="\n    ", flush=True)
     problem = ""
     code = re.search(r"GUEST CODE (\d+)", console)
     ended = re.search(r"\n?GUEST END\n", output)
     if ended:
         output = output[:ended.start()]
-    if "GUEST UP" not in console:
+    if UP not in console:
         problem = f"it did not reach user space in {boots} boots"
     elif timed_out:
         problem = f"the job was not done after {timeout} s"
@@ -72,15 +75,26 @@ def _boot(series, initramfs, job, append, timeout, cpus, memory):
                    "-serial", f"file:{directory}/console", "-serial", f"file:{directory}/output",
                    "-kernel", str(kernels.directory(series) / "vmlinuz"), "-initrd", str(directory / "initrd"),
                    "-append", f"console=ttyS0 quiet panic=-1 {source} {append}"]
-        timed_out, message = False, ""
-        try:
-            done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                                  timeout=timeout)
-            message = done.stderr
-        except subprocess.TimeoutExpired:
-            timed_out = True
-        console = message + _text(directory / "console")
-        return console, _text(directory / "output"), timed_out
+        message = _run(command, directory / "console", timeout)
+        timed_out = message is None
+        return (message or "") + _text(directory / "console"), _text(directory / "output"), timed_out
+
+
+def _run(command, console, timeout):
+    """What QEMU itself has to say; None when it was stopped, because it took too long to do the job, or
+    to reach user space."""
+    began = time.monotonic()
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          text=True) as process:
+        while True:
+            try:
+                return process.communicate(timeout=5)[0]
+            except subprocess.TimeoutExpired:
+                took = time.monotonic() - began
+                if took > timeout or (took > BOOT_TIMEOUT and UP not in _text(console)):
+                    process.kill()
+                    process.communicate()
+                    return None
 
 
 def _text(path):
