@@ -67,6 +67,25 @@ bool is_small_code(const std::string& line) {
          end - begin <= 65536;
 }
 
+uint64_t mask_field(const std::string& status, const std::string& key) {
+  return std::strtoull(field_of(status, key).c_str(), nullptr, 16);
+}
+
+// What a thread blocks outside its signal handlers. Inside one it blocks the handled signal too,
+// and on a busy machine it may wait there for its turn; so a thread that blocks a signal which has
+// a handler is looked at for a while, and what it blocked all the time counts.
+std::string lasting_mask(const std::string& path, std::string status) {
+  uint64_t mask = mask_field(status, "SigBlk:");
+  for (int look = 0; look < 40 && (mask & mask_field(status, "SigCgt:")) != 0; ++look) {
+    std::this_thread::sleep_for(std::chrono::milliseconds{1 + look / 8});
+    const auto again = read_file(path);
+    if (!again) break;
+    status = *again;
+    mask &= mask_field(status, "SigBlk:");
+  }
+  return fmt::format("{:016x}", mask);
+}
+
 void compare_maps(const Snapshot& before, const Snapshot& after, Maps how, std::string& out) {
   for (const std::string& line : after.maps) {
     if (how == Maps::kNoOurs && !is_shared_anonymous(line) && !is_small_code(line)) continue;
@@ -109,10 +128,11 @@ Result<Snapshot> Snapshot::take(pid_t pid) {
     if (!gone) result.fds[number(entry.path().filename())] = link.string();
   }
   for (const auto& entry : fs::directory_iterator(fmt::format("/proc/{}/task", pid), error)) {
-    const auto status = read_file((entry.path() / "status").string());
+    const std::string path = (entry.path() / "status").string();
+    const auto status = read_file(path);
     if (!status) continue;  // the thread is gone
     const pid_t tid = number(entry.path().filename());
-    result.masks[tid] = field_of(*status, "SigBlk:");
+    result.masks[tid] = lasting_mask(path, *status);
     if (tid == pid) result.tracer = number(field_of(*status, "TracerPid:"));
   }
   return result;
