@@ -30,4 +30,8 @@ std::vector<uint8_t> pad_jump(uint64_t from, uint64_t to);
 // The prologue, to run at `at`, followed by a jump to the rest of the function at `entry`.
 Result<std::vector<uint8_t>> relocated(const Prologue& prologue, uint64_t entry, uint64_t at);
 
+// True where the processor is emulated by one that can go on running what it had begun to translate
+// when a byte of it changed (QEMU's TCG; seen). Real ones never do: Intel SDM 3A, 12.6.
+bool may_run_stale_code();
+
 }  // namespace time_chaos::vdso

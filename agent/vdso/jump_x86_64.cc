@@ -1,6 +1,10 @@
 // x86-64 jumps: E9 rel32 (five bytes), FF 25 (through a pointer behind it, fourteen).
+#include <cpuid.h>
+
+#include <array>
 #include <cstring>
 #include <limits>
+#include <string_view>
 
 #include "agent/vdso/jump.h"
 
@@ -8,6 +12,8 @@ namespace time_chaos::vdso {
 namespace {
 
 constexpr uint8_t kJumpRel32 = 0xe9;
+constexpr unsigned kHypervisorBit = 31;  // of CPUID 1, ecx
+constexpr unsigned kHypervisorLeaf = 0x40000000;
 
 }  // namespace
 
@@ -48,6 +54,19 @@ Result<std::vector<uint8_t>> relocated(const Prologue& prologue, uint64_t entry,
   if (!back) return fail(Exit::kFailed, "the code page is too far from the vDSO");
   bytes.insert(bytes.end(), back->begin(), back->end());
   return bytes;
+}
+
+bool may_run_stale_code() {
+  unsigned a = 0;
+  std::array<unsigned, 3> name{};
+  unsigned features = 0;
+  unsigned d = 0;
+  if (__get_cpuid(1, &a, &name[0], &features, &d) == 0) return false;
+  if ((features >> kHypervisorBit & 1) == 0) return false;
+  __cpuid(kHypervisorLeaf, a, name[0], name[1], name[2]);
+  char text[sizeof name];
+  std::memcpy(text, name.data(), sizeof text);
+  return std::string_view(text, sizeof text) == "TCGTCGTCGTCG";
 }
 
 }  // namespace time_chaos::vdso

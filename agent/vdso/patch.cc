@@ -9,6 +9,7 @@
 
 #include "agent/targets/mappings.h"
 #include "agent/tracee/world.h"
+#include "agent/vdso/jump.h"
 #include "agent/vdso/prologue.h"
 #include "agent/vdso/references.h"
 
@@ -19,6 +20,8 @@ using payload::PatchRecord;
 using tracee::StoppedWorld;
 constexpr int kMostStops = 60;
 constexpr uint64_t kFrameDepth = uint64_t{64} << 10;
+constexpr int kRewrites = 3;
+constexpr std::chrono::milliseconds kTranslation(5);
 
 enum class Direction { kPatch, kRestore };
 
@@ -128,6 +131,18 @@ Status stop_and_write(pid_t pid, tracee::Memory& memory, std::vector<PatchRecord
   return status;
 }
 
+// Once more, when a translation that was under way has surely ended: a write makes such an emulator
+// translate anew, whatever it writes.
+void write_again(tracee::Memory& memory, const std::vector<PatchRecord>& patches,
+                 Direction direction) {
+  for (int round = 0; round < kRewrites; round++) {
+    std::this_thread::sleep_for(kTranslation);
+    for (const PatchRecord& patch : patches) {
+      if (patch.length == 1) (void)write(memory, patch, direction);  // else all were stopped
+    }
+  }
+}
+
 Result<PatchRun> change(pid_t pid, tracee::Memory& memory, const std::vector<PatchRecord>& patches,
                         const std::vector<Move>& moves, Direction direction) {
   PatchRun run;
@@ -148,6 +163,7 @@ Result<PatchRun> change(pid_t pid, tracee::Memory& memory, const std::vector<Pat
     if (stops > 0) std::this_thread::sleep_for(std::chrono::microseconds(500 + random() % 10000));
     TC_CHECK(stop_and_write(pid, memory, &whole, moves, direction, &run));
   }
+  if (may_run_stale_code()) write_again(memory, patches, direction);
   return run;
 }
 
