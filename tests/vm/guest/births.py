@@ -31,6 +31,13 @@ def _ask(spawn, children, shift):
     return readings
 
 
+def _read_once_more(spawn, child):
+    """Returns when both threads of that descendant have read the clock in every way once more."""
+    laps = spawn.lines.count("lap") + 2
+    os.kill(child, signal.SIGUSR1)
+    spawn.wait_for(lambda _: spawn.lines.count("lap") >= laps)
+
+
 def every_descendant():
     """A supervisor that starts programs of every kind in every way: before, while it is shifted, after."""
     before = kernel.bpf_objects()
@@ -54,7 +61,6 @@ def long_lived():
     before = kernel.bpf_objects()
     with Stage() as stage:
         spawn = stage.program("/targets/spawn")
-        spawn.watchers = 2
         agent = stage.agent([spawn], f"--offset={-HOUR}s")
         wait_until_shifted(agent, [spawn])
         spawn.tell("run /targets/watch_mixed 2")
@@ -62,16 +68,20 @@ def long_lived():
         _, text = time_chaos("status")
         (child,) = [int(line.split()[0]) for line in text.splitlines() if "watch_mixed" in line]
         check("vDSO hidden" in text, "status does not say how it is shifted:", text)
+        _read_once_more(spawn, child)
         asked = now()
         code, text = time_chaos("set", f"--pid={child}", f"--offset={HOUR}s")
         check(code == 0, f"set exits with {code}: {text}")
         moments = [(asked, now())]
         check(_ask(spawn, 4, HOUR) >= 4, "its parent was not set with it")
+        _read_once_more(spawn, child)
         moments.append(recover(agent))
         check(f"recovered {child}" in agent.text(), "the agent does not name it:", agent.text())
         _ask(spawn, 4, 0)
+        _read_once_more(spawn, child)
         os.kill(child, signal.SIGTERM)
-        spawn.wait_for(lambda line: line.startswith("span 1 order"))
+        for thread in (0, 1):  # of each thread the last line
+            spawn.wait_for(lambda line, thread=thread: line.startswith(f"span {thread} order"))
         # It took the shifted clock for the true one.
         readings = check_spans(spawn, [0, 2 * HOUR, HOUR], moments,
                                lambda way: not bpf_cannot_shift(way), order=False)
