@@ -103,6 +103,18 @@ Status SyscallSide::keep_if_needed() {
   return {};
 }
 
+Status SyscallSide::follow_name(const std::string& name, const BpfPlace& place) {
+  if (!bpf_) return {};
+  TC_CHECK(bpf_->follow_name(name, place.page));
+  names_.push_back(name);
+  return {};
+}
+
+void SyscallSide::unfollow_names() {
+  for (const std::string& name : names_) (void)bpf_->unfollow_name(name);
+  names_.clear();
+}
+
 Status SyscallSide::follow(const std::vector<pid_t>& pids) {
   if (choice_.engine != RawCalls::kPtrace) return {};
   auto following = experiment::follow(pids);

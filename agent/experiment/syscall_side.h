@@ -44,6 +44,12 @@ class SyscallSide {
   // must outlive this agent, it does from here on.
   Status keep_if_needed();
 
+  // What is executed under that name from here on is a target of that place; until
+  // unfollow_names(). Nothing without BPF.
+  Status follow_name(const std::string& name, const BpfPlace& place);
+  void unfollow_names();
+  [[nodiscard]] bool follows_names() const { return !names_.empty(); }
+
   // ptrace: follows all threads of `pids`, whose clock pages say by how much; calls from inside a
   // detoured vDSO are left to the detour. Where we chose ptrace by ourselves and it cannot be, the
   // choice says so from here on.
@@ -60,6 +66,7 @@ class SyscallSide {
   bool outlive_ = false;
   bool kept_ = false;
   std::unique_ptr<syscalls::BpfEngine> bpf_;
+  std::vector<std::string> names_;
   std::unique_ptr<syscalls::PtraceEngine> following_;
 };
 
