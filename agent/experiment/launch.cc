@@ -94,12 +94,13 @@ Result<Ended> launch(const ShiftRequest& request, const std::vector<std::string>
   end_unused(side.engines());
   if (auto* following = side.following(); following != nullptr) {
     following->stop();
+    const uint64_t escaped = following->counters(pid).failed_programs;
     if (const auto status = following->exit_status(pid)) {
       child.reaped();
-      return Ended{*status};
+      return Ended{*status, escaped};
     }
   }
-  return Ended{child.wait()};
+  return Ended{child.wait(), 0};
 }
 
 }  // namespace time_chaos::experiment

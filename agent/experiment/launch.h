@@ -15,6 +15,8 @@ namespace time_chaos::experiment {
 // How the command ended, as waitpid(2) says it.
 struct Ended {
   int wait_status = 0;
+  // Programs that it, or a child of it, executed and that could not be shifted.
+  uint64_t escaped_programs = 0;
 };
 
 // The command runs in the foreground: it keeps the terminal, and signals that ask us to end are

@@ -21,6 +21,9 @@ std::string text(const Shifted& shifted, bool verbose);
 std::string text(const Recovered& recovered, bool verbose);
 std::string text(const Changed& changed);
 std::string text(const Carrier& carrier, bool verbose);  // a line of status
+// What the ptrace engine did for a target and its descendants.
+std::string text(pid_t pid, const syscalls::Counters& counters);
+std::string escaped_text(uint64_t programs);
 
 Json json(const SyscallChoice& choice);
 Json json(const PlannedTarget& planned, const ShiftRequest& request, const SyscallChoice& choice);
@@ -28,6 +31,7 @@ Json json(const Shifted& shifted);
 Json json(const Recovered& recovered);
 Json json(const Changed& changed);
 Json json(const Carrier& carrier);
+Json json(pid_t pid, const syscalls::Counters& counters);
 Json json(const Error& error);
 
 }  // namespace time_chaos::experiment

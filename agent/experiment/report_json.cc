@@ -194,6 +194,16 @@ Json json(const Carrier& carrier) {
           {"agent", owner ? Json(*owner) : Json(nullptr)}};
 }
 
+Json json(pid_t pid, const syscalls::Counters& counters) {
+  return {{"event", "followed"},
+          {"pid", pid},
+          {"engine", "ptrace"},
+          {"shifted_calls", counters.shifted},
+          {"failed_calls", counters.failed},
+          {"programs", counters.programs},
+          {"failed_programs", counters.failed_programs}};
+}
+
 Json json(const Error& error) {
   return {{"event", "error"},
           {"message", error.message()},

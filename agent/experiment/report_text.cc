@@ -187,6 +187,21 @@ std::string text(const Changed& changed) {
          kept_text(changed.kept);
 }
 
+std::string escaped_text(uint64_t programs) {
+  return fmt::format(
+      "{} executed program(s) showed real time: their memory is closed to us (setuid, or not "
+      "readable); as root it is open",
+      programs);
+}
+
+std::string text(pid_t pid, const syscalls::Counters& counters) {
+  std::string line = fmt::format("{}: {} raw clock system calls were shifted, {} could not be", pid,
+                                 counters.shifted, counters.failed);
+  if (counters.programs != 0) line += fmt::format("; {} executed program(s)", counters.programs);
+  if (counters.failed_programs != 0) line += "; " + escaped_text(counters.failed_programs);
+  return line;
+}
+
 std::string text(const Carrier& carrier, bool verbose) {
   const tc_clock_page& page = carrier.found.page;
   const std::string who = fmt::format("{} {}", carrier.process.pid(), carrier.process.name());

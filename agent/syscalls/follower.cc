@@ -11,6 +11,7 @@
 #include "agent/syscalls/shift_call.h"
 #include "agent/targets/process.h"
 #include "agent/tracee/following.h"
+#include "agent/tracee/hidden_vdso.h"
 
 namespace time_chaos::syscalls {
 
@@ -144,8 +145,8 @@ void Follower::at_syscall(FollowedThread& thread, bool interrupted) {
   const bool in_detour = stop->instruction_pointer >= process.vdso_start &&
                          stop->instruction_pointer < process.vdso_end;
   const auto registers = thread.thread.registers();
-  if (registers && !in_detour && stop->arch == tracee::audit_arch()) {
-    const auto shifted = shift_call(thread, *registers);
+  if (registers && !in_detour) {
+    const auto shifted = shift_call(thread, *registers, stop->arch);
     if (!shifted) ledger_.count_failed(process.target->pid);
     if (shifted && *shifted) ledger_.count_shifted(process.target->pid);
   }
@@ -182,11 +183,28 @@ void Follower::at_event(FollowedThread& thread, const Stop& stop) {
     }
   }
   if (event == tracee::Event::kExec) {
-    thread.process->after_exec();
     // The thread that called exec has its process's id now; the id it had is nobody's.
     if (other != thread.thread.tid()) forget(other);
+    begin_program(thread);
   }
   go_on(thread);
+}
+
+// The new program has executed nothing yet. Without a vDSO it makes a system call for every
+// reading. While leaving it is let go instead: its readings are real from the first on.
+void Follower::begin_program(FollowedThread& thread) {
+  FollowedProcess& process = *thread.process;
+  process.after_exec();
+  if (leaving_) return;
+  const Status hidden = [&]() -> Status {
+    TC_TRY(const tracee::Registers registers, thread.thread.registers());
+    TC_TRY(process.memory, tracee::Memory::open(process.pid));
+    process.memory->poke_through(thread.thread);
+    auto done = tracee::hide_vdso(*process.memory, registers, process.target->pid);
+    process.memory->stop_poking();
+    return done ? Status() : fail(done.error());
+  }();
+  ledger_.count_program(process.target->pid, hidden.has_value());
 }
 
 void Follower::at_end(FollowedThread& thread, const Stop& stop) {

@@ -51,6 +51,7 @@ class Follower {
   void at_syscall(FollowedThread& thread, bool interrupted);
   void at_event(FollowedThread& thread, const tracee::Stop& stop);
   void at_end(FollowedThread& thread, const tracee::Stop& stop);
+  void begin_program(FollowedThread& thread);
   void interrupt(FollowedThread& thread);
   void go_on(FollowedThread& thread, int signal = 0);
   void detach(FollowedThread& thread, int signal = 0);

@@ -12,9 +12,11 @@ namespace time_chaos::syscalls {
 
 // Of a target and the children that are followed because of it.
 struct Counters {
-  uint64_t shifted = 0;  // calls whose result was changed
-  uint64_t failed = 0;   // calls whose result should have been changed and could not
-  uint64_t threads = 0;  // followed now
+  uint64_t shifted = 0;          // calls whose result was changed
+  uint64_t failed = 0;           // calls whose result should have been changed and could not
+  uint64_t threads = 0;          // followed now
+  uint64_t programs = 0;         // executed, with their vDSO hidden
+  uint64_t failed_programs = 0;  // executed, whose vDSO could not be hidden
 };
 
 class Ledger {
@@ -24,6 +26,9 @@ class Ledger {
   }
   void count_failed(pid_t target) {
     with(target, [](Record& r) { r.counters.failed++; });
+  }
+  void count_program(pid_t target, bool hidden) {
+    with(target, [&](Record& r) { (hidden ? r.counters.programs : r.counters.failed_programs)++; });
   }
   void add_thread(pid_t target) {
     with(target, [](Record& r) { r.counters.threads++; });

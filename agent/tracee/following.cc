@@ -4,7 +4,9 @@
 #include <sys/ptrace.h>
 #include <sys/wait.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <iterator>
 
 namespace time_chaos::tracee {
 namespace {
@@ -49,8 +51,14 @@ Result<SyscallStop> read_syscall_stop(const SeizedThread& stopped) {
   if (::ptrace(PTRACE_GET_SYSCALL_INFO, stopped.tid(), sizeof info, &info) < 0) {
     return fail_errno(fmt::format("system call of thread {}", stopped.tid()));
   }
-  SyscallStop stop{SyscallStop::Phase::kNone, info.arch, info.instruction_pointer};
-  if (info.op == PTRACE_SYSCALL_INFO_ENTRY) stop.phase = SyscallStop::Phase::kEntry;
+  SyscallStop stop;
+  stop.arch = info.arch;
+  stop.instruction_pointer = info.instruction_pointer;
+  if (info.op == PTRACE_SYSCALL_INFO_ENTRY) {
+    stop.phase = SyscallStop::Phase::kEntry;
+    stop.number = static_cast<int64_t>(info.entry.nr);
+    std::copy(std::begin(info.entry.args), std::end(info.entry.args), std::begin(stop.arguments));
+  }
   if (info.op == PTRACE_SYSCALL_INFO_EXIT) stop.phase = SyscallStop::Phase::kExit;
   return stop;
 }

@@ -32,6 +32,9 @@ struct SyscallStop {
   Phase phase = Phase::kNone;
   uint32_t arch = 0;                 // AUDIT_ARCH_*: 32-bit calls of 64-bit programs differ
   uint64_t instruction_pointer = 0;  // behind the system call instruction
+  // At an entry.
+  int64_t number = -1;
+  uint64_t arguments[6] = {};
 };
 Result<SyscallStop> read_syscall_stop(const SeizedThread& stopped);
 

@@ -27,6 +27,15 @@ constexpr int64_t kNeverRestarted[] = {
     SYS_connect,
 };
 
+// The same of i386 (arch/x86/entry/syscalls/syscall_32.tbl), in the same order; behind them
+// semtimedop, rt_sigtimedwait, io_pgetevents and recvmmsg with 64-bit times, and socketcall and
+// ipc, through which older programs make some of the others.
+constexpr int64_t kNeverRestartedI386[] = {
+    256, 319, 441, 177, 247, 385, 371, 372, 337, 364, 369, 370,
+    345, 3,   4,   145, 146, 362, 420, 421, 416, 417, 102, 117,
+};
+constexpr uint64_t kSegmentOf32BitCode = 0x23;  // __USER32_CS
+
 constexpr int64_t kRestartBlockSleeps[] = {
     SYS_nanosleep, SYS_clock_nanosleep, SYS_poll, SYS_futex, SYS_restart_syscall,
 };
@@ -72,6 +81,15 @@ uint64_t Registers::argument(int index) const {
   }
 }
 
+uint64_t Registers::narrow_argument(int index) const {
+  const uint64_t values[] = {raw.rbx, raw.rcx, raw.rdx, raw.rsi, raw.rdi, raw.rbp};
+  return static_cast<uint32_t>(values[index]);
+}
+
+bool Registers::narrow() const {
+  return raw.cs == kSegmentOf32BitCode;
+}
+
 bool Registers::restarting() const {
   if (call() < 0) return false;
   const int64_t code = result();
@@ -92,7 +110,7 @@ Registers Registers::resumed() const {
 }
 
 bool Registers::interrupted_without_restart() const {
-  return call() >= 0 && result() == -EINTR && never_restarted(call());
+  return call() >= 0 && result() == -EINTR && never_restarted(call(), narrow());
 }
 
 Registers Registers::call_again() const {
@@ -111,10 +129,7 @@ CallNumbers call_numbers() {
   return {.mmap = SYS_mmap,
           .munmap = SYS_munmap,
           .madvise = SYS_madvise,
-          .restart_syscall = SYS_restart_syscall,
-          .clock_gettime = SYS_clock_gettime,
-          .gettimeofday = SYS_gettimeofday,
-          .time = SYS_time};
+          .restart_syscall = SYS_restart_syscall};
 }
 
 uint32_t audit_arch() {
@@ -129,7 +144,11 @@ std::optional<SignalFrame> signal_frame_at(std::span<const uint64_t> words, size
   return SignalFrame{words[index], words[index - 1]};
 }
 
-bool never_restarted(int64_t call) {
+bool never_restarted(int64_t call, bool narrow) {
+  if (narrow) {
+    return std::find(std::begin(kNeverRestartedI386), std::end(kNeverRestartedI386), call) !=
+           std::end(kNeverRestartedI386);
+  }
   return std::find(std::begin(kNeverRestarted), std::end(kNeverRestarted), call) !=
          std::end(kNeverRestarted);
 }
