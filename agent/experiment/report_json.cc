@@ -200,6 +200,7 @@ Json json(pid_t pid, const syscalls::Counters& counters) {
           {"engine", "ptrace"},
           {"shifted_calls", counters.shifted},
           {"failed_calls", counters.failed},
+          {"refused_calls", counters.refused},
           {"programs", counters.programs},
           {"failed_programs", counters.failed_programs}};
 }

@@ -197,6 +197,10 @@ std::string escaped_text(uint64_t programs) {
 std::string text(pid_t pid, const syscalls::Counters& counters) {
   std::string line = fmt::format("{}: {} raw clock system calls were shifted, {} could not be", pid,
                                  counters.shifted, counters.failed);
+  if (counters.refused != 0) {
+    line += fmt::format("; {} call(s) that would have set the machine's clock were refused",
+                        counters.refused);
+  }
   if (counters.programs != 0) line += fmt::format("; {} executed program(s)", counters.programs);
   if (counters.failed_programs != 0) line += "; " + escaped_text(counters.failed_programs);
   return line;

@@ -50,6 +50,13 @@ struct FollowedThread {
   bool interrupted = false;      // by us; its stop has not been seen yet
   int retries = 0;               // calls that ended with EINTR, in a row
   uint64_t writes_at_entry = 0;  // process->writes.count() when the present call began
+  // The present call was made to fail by a changed argument (guard.h).
+  struct Refused {
+    int argument = 0;
+    uint64_t value = 0;  // what it was
+    bool narrow = false;
+  };
+  std::optional<Refused> refused = {};
 };
 
 }  // namespace time_chaos::syscalls

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "agent/syscalls/guard.h"
 #include "agent/syscalls/needless_eintr.h"
 #include "agent/syscalls/shift_call.h"
 #include "agent/targets/process.h"
@@ -134,6 +135,7 @@ void Follower::at_syscall(FollowedThread& thread, bool interrupted) {
   const auto stop = tracee::read_syscall_stop(thread.thread);
   if (!stop || stop->phase != tracee::SyscallStop::Phase::kExit) {
     thread.writes_at_entry = thread.process->writes.count();
+    if (stop) guard(thread, *stop);
     // Not detached here, not even when leaving: PTRACE_DETACH marks the thread as having a signal
     // (__ptrace_unlink, kernel/ptrace.c), and its call would end at once with EINTR. Interrupted
     // anew, it stops at the exit, where that can be put right.
@@ -141,6 +143,7 @@ void Follower::at_syscall(FollowedThread& thread, bool interrupted) {
     (void)thread.thread.resume_to_syscall();
     return;
   }
+  (void)finish_refused_call(thread);
   const FollowedProcess& process = *thread.process;
   const bool in_detour = stop->instruction_pointer >= process.vdso_start &&
                          stop->instruction_pointer < process.vdso_end;
@@ -161,6 +164,12 @@ void Follower::at_syscall(FollowedThread& thread, bool interrupted) {
     thread.retries = 0;
   }
   go_on(thread);
+}
+
+void Follower::guard(FollowedThread& thread, const tracee::SyscallStop& stop) {
+  if (stop.phase != tracee::SyscallStop::Phase::kEntry) return;
+  const auto refused = refuse_setting(thread, stop);
+  if (refused && *refused) ledger_.count_refused(thread.process->target->pid);
 }
 
 void Follower::interrupt(FollowedThread& thread) {

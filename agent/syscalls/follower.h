@@ -15,6 +15,7 @@
 #include "agent/base/error.h"
 #include "agent/syscalls/followed.h"
 #include "agent/syscalls/ledger.h"
+#include "agent/tracee/following.h"
 
 namespace time_chaos::syscalls {
 
@@ -52,6 +53,7 @@ class Follower {
   void at_event(FollowedThread& thread, const tracee::Stop& stop);
   void at_end(FollowedThread& thread, const tracee::Stop& stop);
   void begin_program(FollowedThread& thread);
+  void guard(FollowedThread& thread, const tracee::SyscallStop& stop);
   void interrupt(FollowedThread& thread);
   void go_on(FollowedThread& thread, int signal = 0);
   void detach(FollowedThread& thread, int signal = 0);

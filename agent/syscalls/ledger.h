@@ -15,6 +15,7 @@ struct Counters {
   uint64_t shifted = 0;          // calls whose result was changed
   uint64_t failed = 0;           // calls whose result should have been changed and could not
   uint64_t threads = 0;          // followed now
+  uint64_t refused = 0;          // calls that would have set a clock of the machine
   uint64_t programs = 0;         // executed, with their vDSO hidden
   uint64_t failed_programs = 0;  // executed, whose vDSO could not be hidden
 };
@@ -26,6 +27,9 @@ class Ledger {
   }
   void count_failed(pid_t target) {
     with(target, [](Record& r) { r.counters.failed++; });
+  }
+  void count_refused(pid_t target) {
+    with(target, [](Record& r) { r.counters.refused++; });
   }
   void count_program(pid_t target, bool hidden) {
     with(target, [&](Record& r) { (hidden ? r.counters.programs : r.counters.failed_programs)++; });

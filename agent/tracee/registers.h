@@ -25,6 +25,7 @@ struct Registers {
   [[nodiscard]] uint64_t argument(int index) const;  // 0..5, of a system call
   // The same for a call of 32-bit code.
   [[nodiscard]] uint64_t narrow_argument(int index) const;
+  void set_argument(int index, uint64_t value, bool narrow);
   // The thread runs 32-bit code.
   [[nodiscard]] bool narrow() const;
 

@@ -34,6 +34,14 @@ constexpr int64_t kNeverRestartedI386[] = {
     256, 319, 441, 177, 247, 385, 371, 372, 337, 364, 369, 370,
     345, 3,   4,   145, 146, 362, 420, 421, 416, 417, 102, 117,
 };
+// Where the arguments of a call are, and those of a call of 32-bit code.
+using Register = decltype(user_regs_struct::rdi) user_regs_struct::*;
+constexpr Register kArguments[] = {&user_regs_struct::rdi, &user_regs_struct::rsi,
+                                   &user_regs_struct::rdx, &user_regs_struct::r10,
+                                   &user_regs_struct::r8,  &user_regs_struct::r9};
+constexpr Register kNarrowArguments[] = {&user_regs_struct::rbx, &user_regs_struct::rcx,
+                                         &user_regs_struct::rdx, &user_regs_struct::rsi,
+                                         &user_regs_struct::rdi, &user_regs_struct::rbp};
 constexpr uint64_t kSegmentOf32BitCode = 0x23;  // __USER32_CS
 
 constexpr int64_t kRestartBlockSleeps[] = {
@@ -65,25 +73,19 @@ void Registers::set_result(int64_t value) {
 }
 
 uint64_t Registers::argument(int index) const {
-  switch (index) {
-    case 0:
-      return raw.rdi;
-    case 1:
-      return raw.rsi;
-    case 2:
-      return raw.rdx;
-    case 3:
-      return raw.r10;
-    case 4:
-      return raw.r8;
-    default:
-      return raw.r9;
-  }
+  return raw.*kArguments[index];
 }
 
 uint64_t Registers::narrow_argument(int index) const {
-  const uint64_t values[] = {raw.rbx, raw.rcx, raw.rdx, raw.rsi, raw.rdi, raw.rbp};
-  return static_cast<uint32_t>(values[index]);
+  return static_cast<uint32_t>(raw.*kNarrowArguments[index]);
+}
+
+void Registers::set_argument(int index, uint64_t value, bool narrow) {
+  if (narrow) {
+    raw.*kNarrowArguments[index] = static_cast<uint32_t>(value);
+  } else {
+    raw.*kArguments[index] = value;
+  }
 }
 
 bool Registers::narrow() const {
