@@ -65,6 +65,14 @@ class Printer : public experiment::Events {
     progress_.clear();
     output_.json ? say(experiment::json(target)) : say(experiment::text(target, output_.verbose));
   }
+  void released(pid_t pid, const std::string& command) override {
+    progress_.clear();
+    if (output_.json) {
+      say(nlohmann::json{{"event", "released"}, {"pid", pid}, {"command", command}});
+    } else {
+      say(fmt::format("let go {} ({}): host time from here on, by system calls", pid, command));
+    }
+  }
   void gone(pid_t pid, const std::string& command) override {
     progress_.clear();
     if (output_.json) {

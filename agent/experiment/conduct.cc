@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <set>
 
 #include "agent/experiment/change.h"
 #include "agent/experiment/select.h"
@@ -18,6 +19,7 @@ struct Running {
   targets::Process process;
   std::optional<BpfPlace> bpf;
   bool only_calls = false;
+  std::string page_identity;  // of its clock page, which forked children share
   bool gone = false;
 };
 
@@ -97,13 +99,19 @@ class Conductor {
     if (!shifted) return fail_with(shifted.error());
     good_++;
     events_.shifted(*shifted);
-    running_.push_back({std::move(target.process), target.bpf, target.only_calls, false});
+    add({std::move(target.process), target.bpf, target.only_calls, {}, false});
+  }
+
+  void add(Running running) {
+    const auto found = vdso::find_experiment(running.process.pid());
+    if (found && *found) running.page_identity = (*found)->page_identity;
+    running_.push_back(std::move(running));
   }
 
   Status follow_syscalls() {
     std::vector<pid_t> pids;
     for (const Running& running : running_) pids.push_back(running.process.pid());
-    TC_CHECK(side_->follow(pids));
+    TC_CHECK(side_->follow(pids, request_));
     if (side_->choice().engine != RawCalls::kBpf) events_.chosen(side_->choice());
     const auto* following = side_->following();
     if (following == nullptr) return {};
@@ -128,7 +136,36 @@ class Conductor {
       const pid_t pid = running.process.pid();
       events_.followed(pid, following->counters(pid));
     }
+    for (const pid_t pid : following->released()) report_released(pid);
     side_->end_following();
+  }
+
+  void report_released(pid_t pid) {
+    const auto process = targets::Process::open(pid);
+    const auto status = targets::read_status(pid);
+    if (!process || !process->alive() || !status) return;  // it has ended meanwhile
+    if (status->tracer == 0) return events_.released(pid, process->name());
+    fail_with(Error(Exit::kFailed, fmt::format("cannot let go of {}", process->label()),
+                    "its system calls are real when this agent has ended"));
+  }
+
+  // Somebody whose clocks are ours to serve still lives. Where no tracer follows the children of
+  // targets that have ended, those that share a page are targets of their own from here on.
+  bool anyone_left() {
+    const auto living = [](const Running& r) { return !r.gone; };
+    if (std::any_of(running_.begin(), running_.end(), living)) return true;
+    if (const auto* following = side_->following()) return !following->idle();
+    std::vector<Running> heirs;
+    for (const Running& ended : running_) {
+      for (Carrier& heir : survivors(ended.page_identity, request_.experiment)) {
+        const pid_t pid = heir.process.pid();
+        const bool known = std::any_of(heirs.begin(), heirs.end(),
+                                       [&](const auto& r) { return r.process.pid() == pid; });
+        if (!known) heirs.push_back({std::move(heir.process), heir.bpf, false, {}, false});
+      }
+    }
+    for (Running& heir : heirs) add(std::move(heir));
+    return !heirs.empty();
   }
 
   void stay(Lifetime& lifetime) {
@@ -152,30 +189,44 @@ class Conductor {
       const auto event = lifetime.wait(wake, pidfds());
       if (!event || event->kind == Lifetime::Event::Kind::kSignal) return;
       if (event->kind == Lifetime::Event::Kind::kTargetEnded) {
-        Running& ended = running_[event->target];
-        ended.gone = true;
-        events_.gone(ended.process.pid(), ended.process.name());
-        if (std::all_of(running_.begin(), running_.end(), [](const auto& r) { return r.gone; })) {
-          return;
+        if (event->target < running_.size()) {
+          Running& ended = running_[event->target];
+          ended.gone = true;
+          events_.gone(ended.process.pid(), ended.process.name());
         }
+        if (!anyone_left()) return;
       }
     }
   }
 
-  [[nodiscard]] std::vector<int> pidfds() const {
+  // And of the tracer, which says when nobody is left.
+  [[nodiscard]] std::vector<int> pidfds() {
     std::vector<int> fds;
     for (const Running& r : running_) fds.push_back(r.gone ? -1 : r.process.pidfd());
+    if (const auto* following = side_->following()) fds.push_back(following->idle_fd());
     return fds;
   }
 
   void renew_all(std::optional<steady_clock::time_point> end) {
     Nanoseconds lease = *request_.lease;
     if (end) lease = std::min<Nanoseconds>(lease, *end - steady_clock::now());
+    if (side_->following() != nullptr) return side_->renew_followed(lease);
     for (const Running& running : running_) {
-      if (running.gone) continue;
-      auto carrier = carrier_of(running);
-      if (carrier && mine(*carrier)) (void)renew(*carrier, lease);
+      const auto members = members_of(running);
+      if (!members.empty()) (void)renew(members.front(), lease);  // they share the page
     }
+  }
+
+  // Those that carry a target's experiment: it, and its forked children. Only the latter when it
+  // has ended or has become another program.
+  std::vector<Carrier> members_of(const Running& running) {
+    if (!running.gone) {
+      auto carrier = carrier_of(running);
+      if (carrier) {
+        return mine(*carrier) ? family(std::move(*carrier)) : std::vector<Carrier>();
+      }
+    }
+    return survivors(running.page_identity, request_.experiment);
   }
 
   static Result<Carrier> carrier_of(const Running& running) {
@@ -193,15 +244,14 @@ class Conductor {
   }
 
   void recover_all() {
+    std::set<pid_t> done;
     for (const Running& running : running_) {
-      if (running.gone) continue;
-      auto carrier = carrier_of(running);
-      if (!running.process.alive()) {
+      if (!running.gone && !running.process.alive()) {
         events_.gone(running.process.pid(), running.process.name());
-        continue;
       }
-      if (!carrier || !mine(*carrier)) continue;  // somebody recovered it, or exec'd it away
-      for (const Carrier& member : family(std::move(*carrier))) recover(member);
+      for (const Carrier& member : members_of(running)) {
+        if (done.insert(member.process.pid()).second) recover(member);
+      }
     }
   }
 

@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <csignal>
 
+#include "agent/experiment/undo.h"
 #include "agent/tracee/spawn.h"
 
 namespace time_chaos::experiment {
@@ -75,6 +76,15 @@ void wait_for_end(const targets::Process& process, int signals) {
   }
 }
 
+// Children of the command that live on, in the background, get their own clock back: nobody would
+// serve their system calls, or recover them.
+void recover_left_behind(const std::string& page, const ShiftRequest& request, Ended& ended) {
+  for (const Carrier& member : survivors(page, request.experiment)) {
+    const auto recovered = recover_carrier(member, request.force);
+    if (!recovered && member.process.alive()) ended.not_recovered.push_back(recovered.error());
+  }
+}
+
 }  // namespace
 
 Result<Ended> launch(const ShiftRequest& request, const std::vector<std::string>& command,
@@ -87,20 +97,26 @@ Result<Ended> launch(const ShiftRequest& request, const std::vector<std::string>
   TC_TRY(auto side, SyscallSide::begin(request, 1));
   TC_TRY(auto planned, plan_target(std::move(process), request, side.choice()));
   TC_TRY(const Shifted shifted, shift_target(planned, request, side, 0));
-  TC_CHECK(side.follow({pid}));
+  TC_CHECK(side.follow({pid}, request));
+  TC_TRY(const auto page, vdso::find_experiment(pid));
   started(shifted, side.choice());
   if (::kill(pid, SIGCONT) != 0) return fail_errno("start the command");
   wait_for_end(planned.process, signals.get());
-  end_unused(side.engines());
-  if (auto* following = side.following(); following != nullptr) {
+  Ended ended;
+  auto* const following = side.following();
+  if (following != nullptr) {
     following->stop();
-    const uint64_t escaped = following->counters(pid).failed_programs;
-    if (const auto status = following->exit_status(pid)) {
-      child.reaped();
-      return Ended{*status, escaped};
-    }
+    ended.escaped_programs = following->counters(pid).failed_programs;
   }
-  return Ended{child.wait(), 0};
+  if (page) recover_left_behind(page->page_identity, request, ended);
+  end_unused(side.engines());
+  if (const auto status = following != nullptr ? following->exit_status(pid) : std::nullopt) {
+    child.reaped();
+    ended.wait_status = *status;
+  } else {
+    ended.wait_status = child.wait();
+  }
+  return ended;
 }
 
 }  // namespace time_chaos::experiment

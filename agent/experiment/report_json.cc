@@ -194,6 +194,20 @@ Json json(const Carrier& carrier) {
           {"agent", owner ? Json(*owner) : Json(nullptr)}};
 }
 
+Json json(const Node& node) {
+  Json object = json(node.carrier);
+  object["parent"] = node.parent != 0 ? Json(node.parent) : Json(nullptr);
+  object["executed"] = node.executed.has_value();
+  if (!node.executed) return object;
+  object["engines"] = {{"vdso", "hidden"}, {"syscalls", "ptrace"}};
+  object["agent"] = node.executed->agent;
+  if (!node.executed->page_known) {
+    for (const char* key : {"experiment", "clocks", "offset_ns", "until"}) object[key] = nullptr;
+    object["state"] = "shifted";
+  }
+  return object;
+}
+
 Json json(pid_t pid, const syscalls::Counters& counters) {
   return {{"event", "followed"},
           {"pid", pid},

@@ -237,4 +237,14 @@ std::string text(const Carrier& carrier, bool verbose) {
   return line;
 }
 
+std::string text(const Node& node, bool verbose) {
+  std::string line(2 * static_cast<size_t>(node.depth), ' ');
+  if (!node.executed) return line + text(node.carrier, verbose);
+  line += node.executed->page_known
+              ? text(node.carrier, verbose)
+              : fmt::format("{} {}: syscalls by ptrace, agent {}", node.process().pid(),
+                            node.process().name(), node.executed->agent);
+  return line + ", executed: its vDSO is hidden";
+}
+
 }  // namespace time_chaos::experiment

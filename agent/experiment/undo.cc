@@ -114,4 +114,18 @@ std::vector<Carrier> family(Carrier carrier) {
   return members;
 }
 
+std::vector<Carrier> survivors(const std::string& page_identity, const std::string& experiment) {
+  std::vector<Carrier> members;
+  if (page_identity.empty()) return members;
+  const Engines engines = running_engines();
+  for (const pid_t pid : vdso::sharers(page_identity)) {
+    auto process = targets::Process::open(pid);
+    if (!process) continue;
+    auto carrier = carrier_of(std::move(*process), engines);
+    if (!carrier || !*carrier || (*carrier)->experiment() != experiment) continue;
+    members.push_back(std::move(**carrier));
+  }
+  return members;
+}
+
 }  // namespace time_chaos::experiment

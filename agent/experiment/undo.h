@@ -31,5 +31,8 @@ Result<Recovered> recover_carrier(const Carrier& carrier, bool force);
 
 // `pid` and every process that maps the same clock page; `pid` first.
 std::vector<Carrier> family(Carrier carrier);
+// Every process that maps the clock page of that identity, of the target's experiment still. The
+// target itself may have ended, or have become another program.
+std::vector<Carrier> survivors(const std::string& page_identity, const std::string& experiment);
 
 }  // namespace time_chaos::experiment

@@ -50,6 +50,13 @@ void Follower::look_at(pid_t tid) {
   if (found == threads_.end()) return meet(tid);
   const auto stop = found->second.thread.poll_stop();
   if (stop && *stop) handle(found->second, **stop);
+  note_if_idle();
+}
+
+void Follower::note_if_idle() {
+  if (idle_ || leaving_ || !threads_.empty() || !unborn_.empty()) return;
+  idle_ = true;
+  ledger_.note_idle();
 }
 
 void Follower::meet(pid_t tid) {
@@ -59,11 +66,33 @@ void Follower::meet(pid_t tid) {
   if ((*stop)->kind == Stop::Kind::kExited) {
     tracee::reap(tid);
     unborn_.erase(tid);
-    return;
+    return note_if_idle();
   }
   const auto process = process_of(tid);
   adopted = tracee::SeizedThread::adopt(process->pid, tid);
-  handle(add(tid, adopted, process), **stop);
+  FollowedThread& thread = add(tid, adopted, process);
+  const bool child = process->pid == tid;
+  if (child && process->target->release && !leaving_) return release(thread, **stop);
+  handle(thread, **stop);
+}
+
+// A child that is not to be followed, before its first instruction. What shares its parent's memory
+// (vfork) has the parent's clock in its vDSO until it executes something: writing there would take
+// the parent's as well.
+void Follower::release(FollowedThread& child, const Stop& stop) {
+  const FollowedProcess& process = *child.process;
+  if (!process.executed && !shares_memory(process.pid) && !process.target->release(child.thread)) {
+    ledger_.count_failed(process.target->pid);
+  }
+  processes_.erase(process.pid);
+  detach(child, stop.kind == Stop::Kind::kSignal ? stop.signal : 0);
+  note_if_idle();
+}
+
+bool Follower::shares_memory(pid_t child) const {
+  return std::any_of(processes_.begin(), processes_.end(), [&](const auto& other) {
+    return other.first != child && tracee::share_memory(other.first, child);
+  });
 }
 
 FollowedThread& Follower::add(pid_t tid, tracee::SeizedThread thread,
@@ -186,9 +215,9 @@ void Follower::at_event(FollowedThread& thread, const Stop& stop) {
     if (born == threads_.end()) {
       if (traced_by_us(other)) unborn_[other] = thread.process;
     } else if (born->second.process->provisional) {
-      ledger_.drop_thread(born->second.process->target->pid);
+      const pid_t guessed = born->second.process->target->pid;
       born->second.process->descend_from(*thread.process);
-      ledger_.add_thread(born->second.process->target->pid);
+      ledger_.move_thread(guessed, born->second.process->target->pid);
     }
   }
   if (event == tracee::Event::kExec) {

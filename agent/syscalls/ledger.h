@@ -1,12 +1,18 @@
 // What the engine has done, by target: written by the tracer's thread, read by any.
 #pragma once
 
+#include <sys/eventfd.h>
 #include <sys/types.h>
+#include <unistd.h>
 
+#include <atomic>
 #include <cstdint>
 #include <map>
 #include <mutex>
 #include <optional>
+#include <vector>
+
+#include "agent/base/scoped_fd.h"
 
 namespace time_chaos::syscalls {
 
@@ -40,10 +46,33 @@ class Ledger {
   void drop_thread(pid_t target) {
     with(target, [](Record& r) { r.counters.threads--; });
   }
+  // In one step, so that the sum is never wrong.
+  void move_thread(pid_t from, pid_t to) {
+    const std::lock_guard lock(mutex_);
+    records_[from].counters.threads--;
+    records_[to].counters.threads++;
+  }
+  // A process that is another program than the one that was shifted, and is let go.
+  void note_released(pid_t pid) {
+    const std::lock_guard lock(mutex_);
+    released_.push_back(pid);
+  }
+  // Nobody is followed any more.
+  void note_idle() {
+    idle_ = true;
+    const uint64_t one = 1;
+    (void)!::write(idle_fd_.get(), &one, sizeof one);
+  }
   void note_end(pid_t target, int status) {
     with(target, [&](Record& r) { r.exit_status = status; });
   }
 
+  [[nodiscard]] bool idle() const { return idle_; }
+  [[nodiscard]] int idle_fd() const { return idle_fd_.get(); }
+  [[nodiscard]] std::vector<pid_t> released() const {
+    const std::lock_guard lock(mutex_);
+    return released_;
+  }
   [[nodiscard]] Counters counters(pid_t target) const { return copy(target).counters; }
   [[nodiscard]] std::optional<int> exit_status(pid_t target) const {
     return copy(target).exit_status;
@@ -67,6 +96,9 @@ class Ledger {
 
   mutable std::mutex mutex_;
   std::map<pid_t, Record> records_;
+  std::vector<pid_t> released_;
+  std::atomic<bool> idle_ = false;
+  ScopedFd idle_fd_{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
 };
 
 }  // namespace time_chaos::syscalls

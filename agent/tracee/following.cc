@@ -1,8 +1,11 @@
 #include "agent/tracee/following.h"
 
 #include <fmt/format.h>
+#include <linux/kcmp.h>
 #include <sys/ptrace.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -70,6 +73,10 @@ Result<pid_t> wait_any() {
 
 Result<std::optional<pid_t>> poll_any() {
   return report(WNOHANG);
+}
+
+bool share_memory(pid_t one, pid_t other) {
+  return ::syscall(SYS_kcmp, one, other, KCMP_VM, 0, 0) <= 0;
 }
 
 void take_event(pid_t tid) {

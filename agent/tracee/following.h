@@ -44,6 +44,9 @@ Result<SyscallStop> read_syscall_stop(const SeizedThread& stopped);
 Result<pid_t> wait_any();
 Result<std::optional<pid_t>> poll_any();  // what is there now, or nothing
 
+// Two processes in one address space (vfork, CLONE_VM). True also where the kernel does not say.
+bool share_memory(pid_t one, pid_t other);
+
 // Takes the report of an event stop; nothing is lost by that but the report. An exec that changed
 // the thread's id is answered with ESRCH until then (looks_like_a_spurious_pid, kernel/ptrace.c).
 void take_event(pid_t tid);

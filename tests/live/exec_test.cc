@@ -3,6 +3,8 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include <filesystem>
+
 #include "tests/live/harness/support.h"
 
 namespace time_chaos::live {
@@ -105,6 +107,62 @@ TEST(Exec, OfARunningTarget) {
   ASSERT_VALUE(const Snapshot after, Snapshot::take(pid));
   EXPECT_EQ(after.tracer, 0);
   EXPECT_EQ(after.vdso_private_kib, 0U);
+}
+
+// A copy of `id` that is setuid root, in a directory of its own; nothing where that cannot be.
+class SetuidProgram {
+ public:
+  SetuidProgram() {
+    std::string directory = "/var/tmp/time-chaos-live-XXXXXX";
+    if (::geteuid() != 0 || ::mkdtemp(directory.data()) == nullptr) return;
+    directory_ = directory;
+    std::error_code error;
+    std::filesystem::permissions(directory_, std::filesystem::perms(0755), error);
+    std::filesystem::copy_file("/usr/bin/id", path(), error);
+    ::chmod(path().c_str(), 04755);
+  }
+  SetuidProgram(const SetuidProgram&) = delete;
+  SetuidProgram& operator=(const SetuidProgram&) = delete;
+  SetuidProgram(SetuidProgram&&) = delete;
+  SetuidProgram& operator=(SetuidProgram&&) = delete;
+  ~SetuidProgram() {
+    std::error_code error;
+    if (!directory_.empty()) std::filesystem::remove_all(directory_, error);
+  }
+  [[nodiscard]] std::string path() const { return directory_ + "/id"; }
+  // Run by nobody, it says 0.
+  [[nodiscard]] bool works() const {
+    auto child = Child::spawn({as_nobody({path(), "-u"}), {}, false});
+    if (directory_.empty() || !child) return false;
+    const auto line = child->read_line(Milliseconds{5000});
+    return line && *line == "0";
+  }
+  static Arguments as_nobody(const Arguments& command) {
+    Arguments result{"setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"};
+    result.insert(result.end(), command.begin(), command.end());
+    return result;
+  }
+
+ private:
+  std::string directory_;
+};
+
+// The kernel lets a setuid program gain its privileges if its tracer could have them anyway.
+TEST(Exec, SetuidProgramsGainTheirPrivilegesUnderAPrivilegedAgentOnly) {
+  const SetuidProgram id;
+  if (!id.works()) GTEST_SKIP() << "no setuid programs here";
+  ASSERT_PROGRAM(by_root, 0, run_shifted("1h", SetuidProgram::as_nobody({id.path(), "-u"})));
+  EXPECT_EQ(by_root.out, "0\n");
+  // Where nobody can execute our binary: the build may be in a directory that is closed to it.
+  ASSERT_VALUE(Child probe,
+               Child::spawn({SetuidProgram::as_nobody({program_path(), "--help"}), {}, false}));
+  ASSERT_VALUE(const ExitStatus may, probe.wait(Milliseconds{5000}));
+  if (may != ExitStatus{0, 0}) GTEST_SKIP() << "nobody cannot execute " << program_path();
+  Arguments by_nobody = run_shifted("1h", {target_path("spawner"), "fork", id.path(), "-u"});
+  by_nobody.insert(by_nobody.begin(), program_path());
+  ASSERT_VALUE(Child child, Child::spawn({SetuidProgram::as_nobody(by_nobody), {}, false}));
+  ASSERT_VALUE(const std::string uid, child.read_line(Milliseconds{5000}));
+  EXPECT_EQ(uid, "65534");
 }
 
 // Monotonic clocks would step back in it when it is let go.
