@@ -67,11 +67,8 @@ class Printer : public experiment::Events {
   }
   void released(pid_t pid, const std::string& command) override {
     progress_.clear();
-    if (output_.json) {
-      say(nlohmann::json{{"event", "released"}, {"pid", pid}, {"command", command}});
-    } else {
-      say(fmt::format("let go {} ({}): host time from here on, by system calls", pid, command));
-    }
+    output_.json ? say(experiment::released_json(pid, command))
+                 : say(experiment::released_text(pid, command));
   }
   void gone(pid_t pid, const std::string& command) override {
     progress_.clear();

@@ -34,6 +34,9 @@ Json json(const Recovered& recovered);
 Json json(const Changed& changed);
 Json json(const Carrier& carrier);
 Json json(const Node& node);
+// A program that was executed is not followed any more.
+std::string released_text(pid_t pid, const std::string& command);
+Json released_json(pid_t pid, const std::string& command);
 Json json(pid_t pid, const syscalls::Counters& counters);
 Json json(const Error& error);
 

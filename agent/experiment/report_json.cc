@@ -208,6 +208,10 @@ Json json(const Node& node) {
   return object;
 }
 
+Json released_json(pid_t pid, const std::string& command) {
+  return {{"event", "released"}, {"pid", pid}, {"command", command}};
+}
+
 Json json(pid_t pid, const syscalls::Counters& counters) {
   return {{"event", "followed"},
           {"pid", pid},

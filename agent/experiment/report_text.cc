@@ -194,6 +194,10 @@ std::string escaped_text(uint64_t programs) {
       programs);
 }
 
+std::string released_text(pid_t pid, const std::string& command) {
+  return fmt::format("let go {} ({}): host time from here on, by system calls", pid, command);
+}
+
 std::string text(pid_t pid, const syscalls::Counters& counters) {
   std::string line = fmt::format("{}: {} raw clock system calls were shifted, {} could not be", pid,
                                  counters.shifted, counters.failed);

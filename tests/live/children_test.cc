@@ -134,6 +134,38 @@ TEST(Children, StatusShowsThemUnderTheirTarget) {
   EXPECT_THAT(text.out, testing::HasSubstr("\n  " + std::to_string(heirs.child) + " "));
 }
 
+// By the pid of a program that carries nothing but its mark: its agent is asked to end.
+TEST(Children, AProgramCanBeRecoveredByItself) {
+  Heirs heirs{*start_target("heirs", {}, true)};
+  ASSERT_VALUE(HeldShift held, shift_heirs(heirs, true));
+  ASSERT_PROGRAM(outcome, 0, recover_arguments(heirs.execed));
+  EXPECT_EQ(member(outcome.event("released"), "pid"), heirs.execed) << outcome.text();
+  EXPECT_STATUS(check(heirs, "execed", hours{0}));
+  ASSERT_VALUE(const Outcome agent, held.agent.wait(Milliseconds{5000}));
+  EXPECT_EQ(agent.status, (ExitStatus{0, 0})) << agent.text();
+  EXPECT_STATUS(check(heirs, "child", hours{0}));
+  EXPECT_STATUS(check(heirs, "parent", hours{0}));
+}
+
+// `run` would pass the request to end on to its command.
+TEST(Children, WhatRunServesIsNotEndedByRecover) {
+  ASSERT_VALUE(Agent run, Agent::start({"run", "--offset", "1h", "--engine-syscalls", "ptrace",
+                                        "--", target_path("spawner"), "fork", target_path("once"),
+                                        "sleep", "3000", "exit", "7"}));
+  ASSERT_VALUE(const std::string line, run.child().read_line(Milliseconds{5000}));
+  ASSERT_VALUE(const auto status, status_of_all());
+  int programs = 0;
+  for (const auto& target : member(status, "targets")) {
+    if (member(target, "agent") != run.child().pid()) continue;
+    ++programs;
+    ASSERT_PROGRAM(outcome, 1, recover_arguments(member(target, "pid").get<pid_t>()));
+    EXPECT_TRUE(is_one_error_line(outcome.err) || !outcome.event("error").is_null());
+  }
+  EXPECT_EQ(programs, 2);
+  ASSERT_VALUE(const Outcome outcome, run.wait());
+  EXPECT_EQ(outcome.status, (ExitStatus{7, 0})) << outcome.text();
+}
+
 TEST(Children, AreLeftAloneWhenAskedTo) {
   Heirs heirs{*start_target("heirs", {}, true)};
   ASSERT_VALUE(HeldShift held, trace_held(heirs.family.pid(), "1h", {"--no-children"}));
