@@ -36,12 +36,13 @@ struct ClockOptions {
 };
 void add_clocks(CLI::App& app, ClockOptions& clocks);
 
-// --engine-vdso, --engine-syscalls, --force, --patch.
+// --engine-vdso, --engine-syscalls, --force, --patch, --no-children.
 struct EngineOptions {
   std::string vdso = "detour";
   std::string syscalls = "auto";
   std::string patch = "auto";
   bool force = false;
+  bool no_children = false;
   Status apply(experiment::ShiftRequest& request) const;
 };
 void add_engines(CLI::App& app, EngineOptions& engines);

@@ -9,6 +9,8 @@
 #include <cerrno>
 #include <csignal>
 
+#include "agent/experiment/family.h"
+#include "agent/experiment/undo.h"
 #include "agent/tracee/spawn.h"
 
 namespace time_chaos::experiment {
@@ -75,6 +77,15 @@ void wait_for_end(const targets::Process& process, int signals) {
   }
 }
 
+// Children of the command that live on, in the background, get their own clock back: nobody would
+// serve their system calls, or recover them.
+void recover_left_behind(const FamilyName& family, const ShiftRequest& request, Ended& ended) {
+  for (const Carrier& member : survivors(family, request.experiment)) {
+    const auto recovered = recover_carrier(member, request.force);
+    if (!recovered && member.process.alive()) ended.not_recovered.push_back(recovered.error());
+  }
+}
+
 }  // namespace
 
 Result<Ended> launch(const ShiftRequest& request, const std::vector<std::string>& command,
@@ -87,19 +98,27 @@ Result<Ended> launch(const ShiftRequest& request, const std::vector<std::string>
   TC_TRY(auto side, SyscallSide::begin(request, 1));
   TC_TRY(auto planned, plan_target(std::move(process), request, side.choice()));
   TC_TRY(const Shifted shifted, shift_target(planned, request, side, 0));
-  TC_CHECK(side.follow({pid}));
+  TC_CHECK(side.follow({pid}, request));
+  TC_TRY(const auto page, vdso::find_experiment(pid));
+  const FamilyName family{page ? page->page_identity : "", planned.bpf};
   started(shifted, side.choice());
   if (::kill(pid, SIGCONT) != 0) return fail_errno("start the command");
   wait_for_end(planned.process, signals.get());
-  end_unused(side.engines());
-  if (auto* following = side.following(); following != nullptr) {
+  Ended ended;
+  auto* const following = side.following();
+  if (following != nullptr) {
     following->stop();
-    if (const auto status = following->exit_status(pid)) {
-      child.reaped();
-      return Ended{*status};
-    }
+    ended.escaped_programs = following->counters(pid).failed_programs;
   }
-  return Ended{child.wait()};
+  recover_left_behind(family, request, ended);
+  end_unused(side.engines());
+  if (const auto status = following != nullptr ? following->exit_status(pid) : std::nullopt) {
+    child.reaped();
+    ended.wait_status = *status;
+  } else {
+    ended.wait_status = child.wait();
+  }
+  return ended;
 }
 
 }  // namespace time_chaos::experiment

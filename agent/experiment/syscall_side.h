@@ -10,6 +10,7 @@
 #include "agent/base/error.h"
 #include "agent/experiment/bpf_place.h"
 #include "agent/experiment/carrier.h"
+#include "agent/experiment/following.h"
 #include "agent/experiment/request.h"
 #include "agent/syscalls/bpf_engine.h"
 #include "agent/syscalls/ptrace_engine.h"
@@ -53,9 +54,11 @@ class SyscallSide {
   // ptrace: follows all threads of `pids`, whose clock pages say by how much; calls from inside a
   // detoured vDSO are left to the detour. Where we chose ptrace by ourselves and it cannot be, the
   // choice says so from here on.
-  Status follow(const std::vector<pid_t>& pids);
-  [[nodiscard]] syscalls::PtraceEngine* following() { return following_.get(); }
-  void end_following() { following_.reset(); }
+  Status follow(const std::vector<pid_t>& pids, const ShiftRequest& request);
+  [[nodiscard]] syscalls::PtraceEngine* following() { return following_.engine.get(); }
+  // The leases of the targets that are followed.
+  void renew_followed(Nanoseconds lease) { following_.renew(lease); }
+  void end_following() { following_ = {}; }
 
  private:
   SyscallSide() = default;
@@ -67,7 +70,7 @@ class SyscallSide {
   bool kept_ = false;
   std::unique_ptr<syscalls::BpfEngine> bpf_;
   std::vector<std::string> names_;
-  std::unique_ptr<syscalls::PtraceEngine> following_;
+  Following following_;
 };
 
 }  // namespace time_chaos::experiment

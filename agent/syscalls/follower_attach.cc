@@ -33,6 +33,10 @@ Status Follower::attach() {
     if (auto seized = seize_all(target); !seized) {
       return fail(seized.error().because_of(fmt::format("cannot follow {}", target.pid)));
     }
+    // From here on its children are attached by the kernel; those before are still to be found.
+    if (auto seized = seize_sharers(target); !seized) {
+      return fail(seized.error().because_of(fmt::format("cannot follow {}", target.pid)));
+    }
   }
   await_first_stops();
   return {};
@@ -51,17 +55,43 @@ Status Follower::seize_all(const PtraceTarget& target) {
   process->vdso_start = target.vdso_start;
   process->vdso_end = target.vdso_end;
   process->provisional = false;
+  return seize_process(target.pid, process);
+}
 
+// Forked since the detour is there, and before their parent was seized.
+Status Follower::seize_sharers(const PtraceTarget& target) {
+  if (!target.sharers || target.release) return {};
+  for (bool any = true; any;) {
+    any = false;
+    for (const pid_t pid : target.sharers()) {
+      if (processes_.contains(pid) || traced_by_us(pid)) continue;
+      if (std::any_of(targets_.begin(), targets_.end(),
+                      [&](const auto& t) { return t.pid == pid; }))
+        continue;
+      auto process = std::make_shared<FollowedProcess>();
+      process->descend_from(*processes_[target.pid]);
+      process->pid = pid;
+      const Status seized = seize_process(pid, process);
+      if (!seized && seized.error().kind() == Exit::kNoTarget) continue;  // it has ended
+      TC_CHECK(seized);
+      processes_[pid] = process;
+      any = true;
+    }
+  }
+  return {};
+}
+
+Status Follower::seize_process(pid_t pid, const std::shared_ptr<FollowedProcess>& process) {
   // A thread can make another while we look; those of seized threads are attached by the kernel.
   for (int clean = 0; clean < 2;) {
     bool any = false;
-    std::vector<pid_t> tids = targets::list_threads(target.pid);
+    std::vector<pid_t> tids = targets::list_threads(pid);
     // The main thread last: whether the kernel keeps an ignored signal of the process is decided by
     // whether that one is traced, and it would then wake threads that nobody watches yet.
     std::reverse(tids.begin(), tids.end());
     for (const pid_t tid : tids) {
       if (threads_.contains(tid)) continue;
-      const auto seized = tracee::SeizedThread::seize(target.pid, tid, tracee::follow_options());
+      const auto seized = tracee::SeizedThread::seize(pid, tid, tracee::follow_options());
       if (!seized) {
         if (seized.error().kind() == Exit::kNoTarget || traced_by_us(tid)) continue;
         return fail(seized.error());
@@ -95,6 +125,9 @@ void Follower::await_first_stops() {
 
 void Follower::let_go() {
   leaving_ = true;
+  for (const auto& [pid, process] : processes_) {
+    if (process->executed) ledger_.note_released(pid);
+  }
   for (auto& [tid, thread] : threads_) interrupt(thread);
   const auto start = steady_clock::now();
   for (;;) {

@@ -42,6 +42,11 @@ class PtraceEngine {
   [[nodiscard]] std::optional<int> exit_status(pid_t target) const {
     return ledger_.exit_status(target);
   }
+  // True once no target and no descendant of one is left; the file descriptor is readable then.
+  [[nodiscard]] bool idle() const { return ledger_.idle(); }
+  [[nodiscard]] int idle_fd() const { return ledger_.idle_fd(); }
+  // After stop(): the processes that had become other programs, and lived when they were let go.
+  [[nodiscard]] std::vector<pid_t> released() const { return ledger_.released(); }
 
   // Lets go of every thread; once it has returned no call is shifted. Idempotent, from any thread.
   void stop();
