@@ -108,7 +108,7 @@ TEST(ChoiceText, SaysWhichAndWhyInOneLine) {
             "leaves them alone");
   choice.by_itself = false;
   EXPECT_EQ(text(choice, true), "");
-  choice = {RawCalls::kBpf, "fexit", "loses nothing", {"a"}, "no", true};
+  choice = {RawCalls::kBpf, "fexit", "loses nothing", {"a"}, "no", "", true};
   EXPECT_EQ(text(choice, false),
             "raw system calls by bpf, fexit (loses nothing); but raw time() calls are not shifted "
             "on this kernel");
@@ -116,6 +116,11 @@ TEST(ChoiceText, SaysWhichAndWhyInOneLine) {
   EXPECT_EQ(json(choice)["engine"], "bpf");
   EXPECT_EQ(json(choice)["time"], false);
   EXPECT_EQ(json(choice)["why_no_time"], "no");
+  EXPECT_EQ(json(choice)["guard"], true);
+  choice.no_guard = "refused";
+  EXPECT_THAT(text(choice, false), HasSubstr("can set the machine's clock"));
+  EXPECT_THAT(text(choice, true), HasSubstr("\n  guard: refused"));
+  EXPECT_EQ(json(choice)["why_no_guard"], "refused");
 }
 
 TEST(ShiftedJson, HasTheSameFacts) {
