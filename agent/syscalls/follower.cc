@@ -233,6 +233,7 @@ void Follower::at_event(FollowedThread& thread, const Stop& stop) {
 void Follower::begin_program(FollowedThread& thread) {
   FollowedProcess& process = *thread.process;
   process.after_exec();
+  thread.refused.reset();
   if (leaving_) return;
   const Status hidden = [&]() -> Status {
     TC_TRY(const tracee::Registers registers, thread.thread.registers());

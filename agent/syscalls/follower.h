@@ -28,6 +28,8 @@ class Follower {
   // until each has stopped once (or cannot before it returns to user mode). After an error:
   // let_go().
   Status attach();
+  // A child that a target has forked before it was seized: the same. kNoTarget: it has ended.
+  Status include(pid_t pid, pid_t target);
   // Serves until `bell`, a child of this thread, has ended.
   void follow(pid_t bell);
   // Interrupts and detaches all. There must be no bell any more. A thread that cannot stop (in
@@ -36,8 +38,7 @@ class Follower {
 
  private:
   Status seize_all(const PtraceTarget& target);
-  Status seize_process(pid_t pid, const std::shared_ptr<FollowedProcess>& process);
-  Status seize_sharers(const PtraceTarget& target);
+  Status seize_process(pid_t pid, std::shared_ptr<FollowedProcess> process);
   void await_first_stops();
   [[nodiscard]] bool traced_by_us(pid_t tid) const;
 

@@ -33,10 +33,6 @@ Status Follower::attach() {
     if (auto seized = seize_all(target); !seized) {
       return fail(seized.error().because_of(fmt::format("cannot follow {}", target.pid)));
     }
-    // From here on its children are attached by the kernel; those before are still to be found.
-    if (auto seized = seize_sharers(target); !seized) {
-      return fail(seized.error().because_of(fmt::format("cannot follow {}", target.pid)));
-    }
   }
   await_first_stops();
   return {};
@@ -58,30 +54,18 @@ Status Follower::seize_all(const PtraceTarget& target) {
   return seize_process(target.pid, process);
 }
 
-// Forked since the detour is there, and before their parent was seized.
-Status Follower::seize_sharers(const PtraceTarget& target) {
-  if (!target.sharers || target.release) return {};
-  for (bool any = true; any;) {
-    any = false;
-    for (const pid_t pid : target.sharers()) {
-      if (processes_.contains(pid) || traced_by_us(pid)) continue;
-      if (std::any_of(targets_.begin(), targets_.end(),
-                      [&](const auto& t) { return t.pid == pid; }))
-        continue;
-      auto process = std::make_shared<FollowedProcess>();
-      process->descend_from(*processes_[target.pid]);
-      process->pid = pid;
-      const Status seized = seize_process(pid, process);
-      if (!seized && seized.error().kind() == Exit::kNoTarget) continue;  // it has ended
-      TC_CHECK(seized);
-      processes_[pid] = process;
-      any = true;
-    }
-  }
-  return {};
+Status Follower::include(pid_t pid, pid_t target) {
+  const auto parent = processes_.find(target);
+  if (parent == processes_.end() || processes_.contains(pid)) return {};
+  auto& process = processes_[pid] = std::make_shared<FollowedProcess>();
+  process->descend_from(*parent->second);
+  process->pid = pid;
+  Status seized = seize_process(pid, process);
+  if (!seized) processes_.erase(pid);
+  return seized;
 }
 
-Status Follower::seize_process(pid_t pid, const std::shared_ptr<FollowedProcess>& process) {
+Status Follower::seize_process(pid_t pid, std::shared_ptr<FollowedProcess> process) {
   // A thread can make another while we look; those of seized threads are attached by the kernel.
   for (int clean = 0; clean < 2;) {
     bool any = false;

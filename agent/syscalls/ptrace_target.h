@@ -5,7 +5,6 @@
 
 #include <cstdint>
 #include <functional>
-#include <vector>
 
 #include "agent/base/error.h"
 #include "agent/clock/map_plan.h"
@@ -21,9 +20,6 @@ struct PtraceTarget {
   uint64_t vdso_end = 0;
   // The maps in force; asked by the tracer's thread at every call that may have to be shifted.
   std::function<Result<clock::ClockMaps>()> maps;
-  // Processes that were forked from the target since its detour is there, itself perhaps included;
-  // empty: none are looked for.
-  std::function<std::vector<pid_t>()> sharers = {};
   // If there is one, children are not followed: each is given back its own clock by this, before
   // its first instruction, and let go.
   std::function<Status(tracee::SeizedThread& child)> release = {};

@@ -24,6 +24,12 @@ Result<pid_t> pid_of(Child& family, const std::string& role) {
   return fail(Exit::kFailed, "no line of " + role);
 }
 
+Result<Heirs> start_heirs() {
+  TC_TRY(Child family, start_target("heirs", {}, /*with_input=*/true));
+  TC_TRY([[maybe_unused]] const Reading first, next_reading(family, 0));
+  return Heirs{std::move(family), 0, 0};
+}
+
 Result<HeldShift> shift_heirs(Heirs& heirs, bool traced) {
   TC_TRY(HeldShift held,
          traced ? trace_held(heirs.family.pid(), "1h") : shift_held(heirs.family.pid(), "1h"));
@@ -60,7 +66,7 @@ pid_t tracer_of(pid_t pid) {
 }
 
 TEST(Children, WhoseParentHasEndedStayShiftedUntilTheAgentEnds) {
-  Heirs heirs{*start_target("heirs", {}, true)};
+  ASSERT_VALUE(Heirs heirs, start_heirs());
   ASSERT_VALUE(HeldShift held, shift_heirs(heirs, true));
   ASSERT_STATUS(heirs.family.write_line("end"));
   ASSERT_VALUE(const auto gone, held.agent.wait_event("gone"));
@@ -85,7 +91,7 @@ TEST(Children, WhoseParentHasEndedStayShiftedUntilTheAgentEnds) {
 
 // Without a tracer, too: forked children become targets of their own.
 TEST(Children, WhoseParentHasEndedAreRecoveredWithoutATracer) {
-  Heirs heirs{*start_target("heirs", {}, true)};
+  ASSERT_VALUE(Heirs heirs, start_heirs());
   ASSERT_VALUE(HeldShift held, shift_heirs(heirs, false));
   ASSERT_STATUS(heirs.family.write_line("end"));
   ASSERT_VALUE(const auto gone, held.agent.wait_event("gone"));
@@ -97,7 +103,7 @@ TEST(Children, WhoseParentHasEndedAreRecoveredWithoutATracer) {
 
 TEST(Children, TheAgentEndsWithTheLastOfThem) {
   for (const bool traced : {true, false}) {
-    Heirs heirs{*start_target("heirs", {}, true)};
+    ASSERT_VALUE(Heirs heirs, start_heirs());
     ASSERT_VALUE(HeldShift held, shift_heirs(heirs, traced));
     ASSERT_STATUS(heirs.family.write_line("end"));
     ASSERT_VALUE(const auto gone, held.agent.wait_event("gone"));
@@ -110,7 +116,7 @@ TEST(Children, TheAgentEndsWithTheLastOfThem) {
 }
 
 TEST(Children, StatusShowsThemUnderTheirTarget) {
-  Heirs heirs{*start_target("heirs", {}, true)};
+  ASSERT_VALUE(Heirs heirs, start_heirs());
   ASSERT_VALUE(HeldShift held, shift_heirs(heirs, true));
   const pid_t target = heirs.family.pid();
   ASSERT_VALUE(const auto status, status_of_all());
@@ -136,7 +142,7 @@ TEST(Children, StatusShowsThemUnderTheirTarget) {
 
 // By the pid of a program that carries nothing but its mark: its agent is asked to end.
 TEST(Children, AProgramCanBeRecoveredByItself) {
-  Heirs heirs{*start_target("heirs", {}, true)};
+  ASSERT_VALUE(Heirs heirs, start_heirs());
   ASSERT_VALUE(HeldShift held, shift_heirs(heirs, true));
   ASSERT_PROGRAM(outcome, 0, recover_arguments(heirs.execed));
   EXPECT_EQ(member(outcome.event("released"), "pid"), heirs.execed) << outcome.text();
@@ -167,7 +173,7 @@ TEST(Children, WhatRunServesIsNotEndedByRecover) {
 }
 
 TEST(Children, AreLeftAloneWhenAskedTo) {
-  Heirs heirs{*start_target("heirs", {}, true)};
+  ASSERT_VALUE(Heirs heirs, start_heirs());
   ASSERT_VALUE(HeldShift held, trace_held(heirs.family.pid(), "1h", {"--no-children"}));
   ASSERT_STATUS(heirs.family.write_line("start"));
   ASSERT_VALUE(heirs.child, pid_of(heirs.family, "child"));
