@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 #include <optional>
 #include <set>
 
@@ -99,13 +100,8 @@ class Conductor {
     if (!shifted) return fail_with(shifted.error());
     good_++;
     events_.shifted(*shifted);
-    add({std::move(target.process), target.bpf, target.only_calls, {}, false});
-  }
-
-  void add(Running running) {
-    const auto found = vdso::find_experiment(running.process.pid());
-    if (found && *found) running.page_identity = (*found)->page_identity;
-    running_.push_back(std::move(running));
+    running_.push_back({std::move(target.process), target.bpf, target.only_calls,
+                        std::move(target.page_identity), false});
   }
 
   Status follow_syscalls() {
@@ -161,11 +157,14 @@ class Conductor {
         const pid_t pid = heir.process.pid();
         const bool known = std::any_of(heirs.begin(), heirs.end(),
                                        [&](const auto& r) { return r.process.pid() == pid; });
-        if (!known) heirs.push_back({std::move(heir.process), heir.bpf, false, {}, false});
+        if (known) continue;
+        heirs.push_back(
+            {std::move(heir.process), heir.bpf, false, heir.found.page_identity, false});
       }
     }
-    for (Running& heir : heirs) add(std::move(heir));
-    return !heirs.empty();
+    const bool any = !heirs.empty();
+    std::move(heirs.begin(), heirs.end(), std::back_inserter(running_));
+    return any;
   }
 
   void stay(Lifetime& lifetime) {
