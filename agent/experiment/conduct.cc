@@ -102,9 +102,7 @@ class Conductor {
     if (!shifted) return fail_with(shifted.error());
     good_++;
     events_.shifted(*shifted);
-    FamilyName family{"", target.bpf};
-    const auto found = vdso::find_experiment(target.process.pid());
-    if (found && *found) family.page_identity = (*found)->page_identity;
+    FamilyName family{std::move(target.page_identity), target.bpf};
     running_.push_back({std::move(target.process), std::move(family), false});
   }
 
@@ -177,8 +175,9 @@ class Conductor {
         if (!known) heirs.push_back({std::move(heir.process), ended.family, false});
       }
     }
+    const bool any = !heirs.empty();
     std::move(heirs.begin(), heirs.end(), std::back_inserter(running_));
-    return !heirs.empty();
+    return any;
   }
 
   void stay(Lifetime& lifetime) {
