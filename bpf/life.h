@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* Births, exec and ends of targets. A forked child has its parent's clock page and detour, so it is
- * a target from before its first instruction; so is a program that is exec'd, whose vDSO is hidden. */
+ * a target from before its first instruction; so is a program that is exec'd, whose vDSO is hidden.
+ */
 #ifndef TIME_CHAOS_BPF_LIFE_H
 #define TIME_CHAOS_BPF_LIFE_H
 
@@ -29,7 +30,8 @@ static __always_inline void at_named_exec(struct linux_binprm* program) {
   bpf_get_current_comm(comm, sizeof comm);
   __u32* page = bpf_map_lookup_elem(&tchaos_names, comm);
   if (!page) {
-    bpf_map_delete_elem(&tchaos_targets, &tgid); /* of an earlier process, or of one that is alone */
+    bpf_map_delete_elem(&tchaos_targets,
+                        &tgid); /* of an earlier process, or of one that is alone */
     return;
   }
   struct task_struct* task = (struct task_struct*)bpf_get_current_task();
@@ -39,8 +41,8 @@ static __always_inline void at_named_exec(struct linux_binprm* program) {
   count(&entry, TC_BPF_ROW_EXECS, entered && hide_vdso(program));
 }
 
-/* Before the new program's first instruction. Its address space has neither page nor detour; with its
- * vDSO hidden every reading of a clock is a system call. */
+/* Before the new program's first instruction. Its address space has neither page nor detour; with
+ * its vDSO hidden every reading of a clock is a system call. */
 static __always_inline void at_exec(struct linux_binprm* program) {
   struct tc_bpf_target* target = current_target();
   if (!target || (target->flags & TC_BPF_ALONE)) return at_named_exec(program);

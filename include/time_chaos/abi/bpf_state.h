@@ -5,10 +5,9 @@
  * The maps, by the names under which other agents find them:
  *     tchaos_targets  hash    kernel's tgid -> struct tc_bpf_target
  *     tchaos_pages    array   page number -> struct tc_clock_page, mappable
- *     tchaos_names    hash    comm, filled up with NULs -> page number: programs that are targets when
- *                             they are executed, whoever does that
- *     tchaos_counts   array   (processor * pages + page number) * TC_BPF_ROWS + row -> struct
- *                             tc_bpf_count, mappable */
+ *     tchaos_names    hash    comm, filled up with NULs -> page number: programs that are targets
+ * when they are executed, whoever does that tchaos_counts   array   (processor * pages + page
+ * number) * TC_BPF_ROWS + row -> struct tc_bpf_count, mappable */
 #ifndef TIME_CHAOS_ABI_BPF_STATE_H
 #define TIME_CHAOS_ABI_BPF_STATE_H
 
