@@ -23,12 +23,30 @@ static __always_inline void at_fork(struct task_struct* child) {
         bpf_map_update_elem(&tchaos_targets, &tgid, &entry, BPF_ANY) == 0);
 }
 
-/* Not the child of a target, but of a name that is followed: a restarted service. */
-static __always_inline void at_named_exec(struct linux_binprm* program) {
+/* Programs here may ask for control groups (since 5.15). */
+const volatile bool tchaos_knows_cgroups = false;
+
+/* The page of the nearest control group above this process that is followed. */
+static __always_inline __u32* page_of_cgroups(void) {
+  __u32* page = 0;
+  __u64 id = 0;
+  if (!tchaos_knows_cgroups || !bpf_map_lookup_elem(&tchaos_cgroups, &id)) return 0;
+  for (int level = 0; level < TC_BPF_CGROUP_DEPTH; level++) {
+    id = bpf_get_current_ancestor_cgroup_id(level);
+    if (!id) break; /* deeper than this process is */
+    __u32* found = bpf_map_lookup_elem(&tchaos_cgroups, &id);
+    if (found) page = found;
+  }
+  return page;
+}
+
+/* Not the child of a target, but of a name or in a group that is followed: a restarted service. */
+static __always_inline void at_followed_exec(struct linux_binprm* program) {
   __u32 tgid = bpf_get_current_pid_tgid() >> 32;
   char comm[TC_BPF_COMM] = {};
   bpf_get_current_comm(comm, sizeof comm);
   __u32* page = bpf_map_lookup_elem(&tchaos_names, comm);
+  if (!page) page = page_of_cgroups();
   if (!page) {
     bpf_map_delete_elem(&tchaos_targets,
                         &tgid); /* of an earlier process, or of one that is alone */
@@ -45,7 +63,7 @@ static __always_inline void at_named_exec(struct linux_binprm* program) {
  * its vDSO hidden every reading of a clock is a system call. */
 static __always_inline void at_exec(struct linux_binprm* program) {
   struct tc_bpf_target* target = current_target();
-  if (!target || (target->flags & TC_BPF_ALONE)) return at_named_exec(program);
+  if (!target || (target->flags & TC_BPF_ALONE)) return at_followed_exec(program);
   target->vdso_start = target->vdso_end = 0;
   if (target->flags & TC_BPF_VDSO) return;
   target->flags |= TC_BPF_EXECED;

@@ -23,6 +23,13 @@ struct {
 } tchaos_names SEC(".maps");
 
 struct {
+  __uint(type, BPF_MAP_TYPE_HASH);
+  __uint(max_entries, TC_BPF_MAX_NAMES);
+  __type(key, __u64);
+  __type(value, __u32);
+} tchaos_cgroups SEC(".maps");
+
+struct {
   __uint(type, BPF_MAP_TYPE_ARRAY);
   __uint(map_flags, BPF_F_MMAPABLE);
   __uint(max_entries, 1);

@@ -34,6 +34,8 @@ void add_targets(CLI::App& app, TargetOptions& targets) {
   app.add_option("--pid", targets.pids, "A process, by pid (repeatable)")->type_name("N");
   app.add_option("--name", targets.names, "All processes of that name, as in /proc/PID/comm")
       ->type_name("COMM");
+  app.add_option("--cgroup", targets.cgroups, "All processes of a control group and those below it")
+      ->type_name("PATH");
   app.add_option("--experiment", targets.experiments, "Whatever carries that experiment")
       ->type_name("NAME");
 }
@@ -64,13 +66,16 @@ void add_engines(CLI::App& app, EngineOptions& engines) {
 }
 
 Result<experiment::Selection> TargetOptions::parse() const {
-  experiment::Selection selection{{}, names, experiments, all};
+  experiment::Selection selection{{}, names, cgroups, experiments, all};
   for (const std::string& text : pids) {
     TC_TRY(const pid_t pid, parse_pid(text));
     selection.pids.push_back(pid);
   }
   for (const std::string& name : names) {
     if (name.empty()) return fail(Exit::kUsage, "--name is empty", "use --name COMM");
+  }
+  for (const std::string& cgroup : cgroups) {
+    if (cgroup.empty()) return fail(Exit::kUsage, "--cgroup is empty", "use --cgroup PATH");
   }
   return selection;
 }

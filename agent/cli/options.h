@@ -22,6 +22,7 @@ void add_output(CLI::App& app, OutputOptions& output);
 struct TargetOptions {
   std::vector<std::string> pids;
   std::vector<std::string> names;
+  std::vector<std::string> cgroups;
   std::vector<std::string> experiments;
   bool all = false;
   [[nodiscard]] Result<experiment::Selection> parse() const;

@@ -6,6 +6,7 @@
 #include <iterator>
 #include <optional>
 #include <set>
+#include <utility>
 
 #include "agent/experiment/change.h"
 #include "agent/experiment/family.h"
@@ -34,6 +35,7 @@ class Conductor {
     if (!lifetime) return refuse(lifetime.error());
     auto processes = select(request_.targets);
     if (!processes) return refuse(processes.error());
+    if (const auto looked = look_at_cgroups(); !looked) return refuse(looked.error());
     if (dry_run) return foretell(std::move(*processes));
     auto side = SyscallSide::begin(request_, processes->size());
     if (!side) return refuse(side.error());
@@ -47,7 +49,7 @@ class Conductor {
     // Threads that are started later inherit what is left.
     if (auto dropped = drop_privileges(); !dropped) events_.failed(dropped.error());
     auto following = follow_syscalls();
-    if (following) following = follow_names();
+    if (following) following = follow_selectors();
     if (!following) {
       fail_with(following.error());
       recover_all();
@@ -106,14 +108,38 @@ class Conductor {
     running_.push_back({std::move(target.process), std::move(family), false});
   }
 
-  // What is started under a selected name later is a target, too, while this agent is there.
-  Status follow_names() {
+  // What is started under a selected name or in a selected control group later is a target, too,
+  // while this agent is there. It gets the clocks of the first that was there.
+  Status follow_selectors() {
     if (request_.detach) return {};
     for (const std::string& name : request_.targets.names) {
-      const auto named = std::find_if(running_.begin(), running_.end(), [&](const Running& r) {
-        return r.family.place && r.process.name() == name.substr(0, TC_BPF_COMM - 1);
+      const auto* first = first_place([&](const targets::Process& process) {
+        return process.name() == name.substr(0, TC_BPF_COMM - 1);
       });
-      if (named != running_.end()) TC_CHECK(side_->follow_name(name, *named->family.place));
+      if (first != nullptr) TC_CHECK(side_->follow_name(name, *first));
+    }
+    for (const auto& [cgroup, pids] : cgroups_) {
+      const auto* first = first_place([&pids = pids](const targets::Process& process) {
+        return std::find(pids.begin(), pids.end(), process.pid()) != pids.end();
+      });
+      if (first != nullptr) TC_CHECK(side_->follow_cgroup(cgroup, *first));
+    }
+    return {};
+  }
+
+  template <typename Wanted>
+  [[nodiscard]] const BpfPlace* first_place(Wanted wanted) const {
+    for (const Running& running : running_) {
+      if (running.family.place && wanted(running.process)) return &*running.family.place;
+    }
+    return nullptr;
+  }
+
+  // Before anything changes: who is in the selected control groups may have ended afterwards.
+  Status look_at_cgroups() {
+    for (const std::string& path : request_.targets.cgroups) {
+      TC_TRY(const targets::Cgroup cgroup, targets::find_cgroup(path));
+      cgroups_.emplace_back(cgroup, targets::processes_in(cgroup));
     }
     return {};
   }
@@ -165,7 +191,7 @@ class Conductor {
     const auto living = [](const Running& r) { return !r.gone; };
     if (std::any_of(running_.begin(), running_.end(), living)) return true;
     if (const auto* following = side_->following()) return !following->idle();
-    if (side_->follows_names()) return true;
+    if (side_->expects_more()) return true;
     std::vector<Running> heirs;
     for (const Running& ended : running_) {
       for (Carrier& heir : members_of(ended)) {
@@ -235,7 +261,7 @@ class Conductor {
   }
 
   void recover_all() {
-    side_->unfollow_names();
+    side_->unfollow();
     std::set<pid_t> done;
     for (const Running& running : running_) {
       if (!running.gone && !running.process.alive()) {
@@ -257,6 +283,7 @@ class Conductor {
   const ShiftRequest& request_;
   Events& events_;
   std::vector<Running> running_;
+  std::vector<std::pair<targets::Cgroup, std::vector<pid_t>>> cgroups_;
   std::optional<SyscallSide> side_;
   size_t places_ = 0;
   steady_clock::time_point began_;

@@ -20,11 +20,12 @@ using Nanoseconds = std::chrono::nanoseconds;
 struct Selection {
   std::vector<pid_t> pids;
   std::vector<std::string> names;        // comm
+  std::vector<std::string> cgroups;      // directories, or paths as in /proc/PID/cgroup
   std::vector<std::string> experiments;  // what carries an experiment of that name
   bool all = false;                      // whatever carries one
 
   [[nodiscard]] bool empty() const {
-    return pids.empty() && names.empty() && experiments.empty() && !all;
+    return pids.empty() && names.empty() && cgroups.empty() && experiments.empty() && !all;
   }
 };
 

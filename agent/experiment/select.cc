@@ -6,6 +6,7 @@
 #include <set>
 
 #include "agent/experiment/bpf_place.h"
+#include "agent/targets/cgroup.h"
 
 namespace time_chaos::experiment {
 namespace {
@@ -38,7 +39,7 @@ bool wanted(const Selection& selection, const Carrier& carrier) {
 
 Result<std::vector<targets::Process>> select(const Selection& selection) {
   if (selection.empty()) {
-    return fail(Exit::kUsage, "no target given", "use --pid N or --name COMM");
+    return fail(Exit::kUsage, "no target given", "use --pid N, --name COMM or --cgroup PATH");
   }
   std::vector<targets::Process> processes;
   std::set<pid_t> seen;
@@ -50,6 +51,16 @@ Result<std::vector<targets::Process>> select(const Selection& selection) {
   for (const std::string& name : selection.names) {
     const std::vector<pid_t> pids = targets::find_by_name(name);
     if (pids.empty()) return fail(Exit::kNoTarget, fmt::format("no process named {}", name));
+    for (const pid_t pid : pids) {
+      if (!seen.insert(pid).second) continue;
+      auto process = targets::Process::open(pid);
+      if (process) processes.push_back(std::move(*process));
+    }
+  }
+  for (const std::string& path : selection.cgroups) {
+    TC_TRY(const targets::Cgroup cgroup, targets::find_cgroup(path));
+    const std::vector<pid_t> pids = targets::processes_in(cgroup);
+    if (pids.empty()) return fail(Exit::kNoTarget, fmt::format("no process in {}", path));
     for (const pid_t pid : pids) {
       if (!seen.insert(pid).second) continue;
       auto process = targets::Process::open(pid);
@@ -72,8 +83,10 @@ Result<std::vector<Carrier>> select_carriers(const Selection& selection) {
       if (!any) return fail(Exit::kNoTarget, fmt::format("no experiment named {}", name));
     }
   }
-  if (selection.pids.empty() && selection.names.empty()) return carriers;
-  TC_TRY(auto processes, select({selection.pids, selection.names, {}, false}));
+  if (selection.pids.empty() && selection.names.empty() && selection.cgroups.empty()) {
+    return carriers;
+  }
+  TC_TRY(auto processes, select({selection.pids, selection.names, selection.cgroups, {}, false}));
   for (targets::Process& process : processes) {
     const bool known = std::any_of(carriers.begin(), carriers.end(), [&](const Carrier& c) {
       return c.process.pid() == process.pid();

@@ -131,13 +131,20 @@ Status SyscallSide::keep_if_needed() {
 Status SyscallSide::follow_name(const std::string& name, const BpfPlace& place) {
   if (!bpf_) return {};
   TC_CHECK(bpf_->follow_name(name, place.page));
-  names_.push_back(name);
+  expects_more_ = true;
   return {};
 }
 
-void SyscallSide::unfollow_names() {
-  for (const std::string& name : names_) (void)bpf_->unfollow_name(name);
-  names_.clear();
+Status SyscallSide::follow_cgroup(const targets::Cgroup& cgroup, const BpfPlace& place) {
+  if (!bpf_ || !bpf_->knows_cgroups() || cgroup.id == 0) return {};
+  TC_CHECK(bpf_->follow_cgroup(cgroup.id, place.page));
+  expects_more_ = true;
+  return {};
+}
+
+void SyscallSide::unfollow() {
+  if (expects_more_) bpf_->unfollow();
+  expects_more_ = false;
 }
 
 Status SyscallSide::follow(const std::vector<pid_t>& pids, const ShiftRequest& request) {

@@ -14,6 +14,7 @@
 #include "agent/experiment/request.h"
 #include "agent/syscalls/bpf_engine.h"
 #include "agent/syscalls/ptrace_engine.h"
+#include "agent/targets/cgroup.h"
 
 namespace time_chaos::experiment {
 
@@ -45,11 +46,13 @@ class SyscallSide {
   // must outlive this agent, it does from here on.
   Status keep_if_needed();
 
-  // What is executed under that name from here on is a target of that place; until
-  // unfollow_names(). Nothing without BPF.
+  // What is executed under that name, or in that control group, from here on is a target of that
+  // place; until unfollow(). Nothing without BPF, nor for a group of version 1 or before 5.15.
   Status follow_name(const std::string& name, const BpfPlace& place);
-  void unfollow_names();
-  [[nodiscard]] bool follows_names() const { return !names_.empty(); }
+  Status follow_cgroup(const targets::Cgroup& cgroup, const BpfPlace& place);
+  void unfollow();
+  // Something may become a target that is no child of one.
+  [[nodiscard]] bool expects_more() const { return expects_more_; }
 
   // ptrace: follows all threads of `pids`, whose clock pages say by how much; calls from inside a
   // detoured vDSO are left to the detour. Where we chose ptrace by ourselves and it cannot be, the
@@ -69,7 +72,7 @@ class SyscallSide {
   bool outlive_ = false;
   bool kept_ = false;
   std::unique_ptr<syscalls::BpfEngine> bpf_;
-  std::vector<std::string> names_;
+  bool expects_more_ = false;
   Following following_;
 };
 

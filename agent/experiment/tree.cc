@@ -92,8 +92,10 @@ bool selects(const Selection& selection, const Node& node) {
 Result<std::vector<Node>> select_tree(const Selection& selection) {
   // Refuses what is not there.
   TC_TRY(auto chosen, select_carriers(selection));
+  std::vector<pid_t> selected;
+  for (const Carrier& carrier : chosen) selected.push_back(carrier.process.pid());
   if (!selection.empty()) {
-    TC_TRY(chosen, select_carriers({{}, {}, {}, true}));
+    TC_TRY(chosen, select_carriers({{}, {}, {}, {}, true}));
   }
   std::vector<Node> nodes;
   for (Carrier& carrier : chosen) nodes.push_back({std::move(carrier), std::nullopt, 0, 0});
@@ -104,7 +106,9 @@ Result<std::vector<Node>> select_tree(const Selection& selection) {
     if (!carries) nodes.push_back(std::move(program));
   }
   return Tree(std::move(nodes)).in_order([&](const Node& node) {
-    return selects(selection, node);
+    const pid_t pid = node.process().pid();
+    return std::find(selected.begin(), selected.end(), pid) != selected.end() ||
+           selects(selection, node);
   });
 }
 

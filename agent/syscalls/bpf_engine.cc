@@ -92,6 +92,7 @@ Result<BpfEngine> BpfEngine::start(uint32_t pages) {
     TC_TRY(BpfState state, BpfState::over(std::move(fds)));
     BpfEngine engine(std::move(state), hooks, std::move(loaded->links));
     engine.names_ = std::move(loaded->names);
+    if (loaded->knows_cgroups) engine.cgroups_ = std::move(loaded->cgroups);
     engine.refused_ = std::move(refused);
     if (!time) engine.no_time_ = time.error();
     if (!guard) engine.no_guard_ = guard.error();
@@ -122,11 +123,26 @@ Status BpfEngine::follow_name(std::string_view name, uint32_t page) const {
   return fail_errno(fmt::format("follow the name {}", name));
 }
 
-Status BpfEngine::unfollow_name(std::string_view name) const {
-  const Comm comm = comm_of(name);
+Status BpfEngine::follow_cgroup(uint64_t id, uint32_t page) const {
+  const uint64_t any = 0;
   const Unpreempted meanwhile;
-  if (::bpf_map_delete_elem(names_.get(), comm.data()) == 0 || errno == ENOENT) return {};
-  return fail_errno(fmt::format("follow the name {} no more", name));
+  if (::bpf_map_update_elem(cgroups_.get(), &id, &page, BPF_ANY) == 0 &&
+      ::bpf_map_update_elem(cgroups_.get(), &any, &page, BPF_ANY) == 0) {
+    return {};
+  }
+  return fail_errno("follow a control group");
+}
+
+void BpfEngine::unfollow() const {
+  const Unpreempted meanwhile;
+  Comm comm{};
+  while (::bpf_map_get_next_key(names_.get(), nullptr, comm.data()) == 0) {
+    if (::bpf_map_delete_elem(names_.get(), comm.data()) != 0) break;
+  }
+  uint64_t id = 0;
+  while (knows_cgroups() && ::bpf_map_get_next_key(cgroups_.get(), nullptr, &id) == 0) {
+    if (::bpf_map_delete_elem(cgroups_.get(), &id) != 0) break;
+  }
 }
 
 Status BpfEngine::pin() const {

@@ -42,7 +42,12 @@ class BpfEngine {
   // A program of that name (its first 15 bytes) that is executed from here on is a target of that
   // page from its first instruction on, whoever executes it.
   Status follow_name(std::string_view name, uint32_t page) const;
-  Status unfollow_name(std::string_view name) const;
+  // Since 5.15.
+  [[nodiscard]] bool knows_cgroups() const { return cgroups_.valid(); }
+  // The same of what is executed in that control group or below it (targets::Cgroup::id).
+  Status follow_cgroup(uint64_t id, uint32_t page) const;
+  // From here on nothing that is not a target's child becomes a target.
+  void unfollow() const;
 
   // From here on it lives until unpin(state()->id()), also without this agent.
   Status pin() const;
@@ -57,6 +62,7 @@ class BpfEngine {
   Hooks hooks_;
   std::vector<BpfLink> links_;
   ScopedFd names_;
+  ScopedFd cgroups_;
   std::vector<std::string> refused_;
   std::optional<Error> no_time_;
   std::optional<Error> no_guard_;

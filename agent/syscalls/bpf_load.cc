@@ -125,6 +125,10 @@ Result<LoadedClocks> load_clocks(const Hooks& hooks, uint32_t pages) {
   bpf_map__set_max_entries(skeleton->maps.tchaos_counts,
                            static_cast<uint32_t>(processors) * pages * TC_BPF_ROWS);
   skeleton->rodata->tchaos_page_count = pages;
+  const bool knows_cgroups =
+      ::libbpf_probe_bpf_helper(BPF_PROG_TYPE_RAW_TRACEPOINT,
+                                BPF_FUNC_get_current_ancestor_cgroup_id, nullptr) == 1;
+  skeleton->rodata->tchaos_knows_cgroups = knows_cgroups;
   bpf_program* program = nullptr;
   bpf_object__for_each_program(program, skeleton->obj) {
     bpf_program__set_autoload(program, wanted(bpf_program__name(program), hooks));
@@ -134,8 +138,10 @@ Result<LoadedClocks> load_clocks(const Hooks& hooks, uint32_t pages) {
   }
   LoadedClocks loaded;
   loaded.page_count = pages;
+  loaded.knows_cgroups = knows_cgroups;
   TC_TRY(loaded.targets, duplicate(bpf_map__fd(skeleton->maps.tchaos_targets)));
   TC_TRY(loaded.pages, duplicate(bpf_map__fd(skeleton->maps.tchaos_pages)));
+  TC_TRY(loaded.cgroups, duplicate(bpf_map__fd(skeleton->maps.tchaos_cgroups)));
   TC_TRY(loaded.names, duplicate(bpf_map__fd(skeleton->maps.tchaos_names)));
   TC_TRY(loaded.counts, duplicate(bpf_map__fd(skeleton->maps.tchaos_counts)));
   TC_CHECK(attach_all(skeleton, hooks, log, loaded));

@@ -22,7 +22,9 @@ struct LoadedClocks {
   ScopedFd pages;
   ScopedFd counts;
   ScopedFd names;
+  ScopedFd cgroups;
   uint32_t page_count = 0;
+  bool knows_cgroups = false;  // its programs heed `cgroups`
   std::vector<ScopedFd> programs;
   std::vector<BpfLink> links;
 };

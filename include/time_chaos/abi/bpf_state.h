@@ -5,9 +5,12 @@
  * The maps, by the names under which other agents find them:
  *     tchaos_targets  hash    kernel's tgid -> struct tc_bpf_target
  *     tchaos_pages    array   page number -> struct tc_clock_page, mappable
- *     tchaos_names    hash    comm, filled up with NULs -> page number: programs that are targets
- * when they are executed, whoever does that tchaos_counts   array   (processor * pages + page
- * number) * TC_BPF_ROWS + row -> struct tc_bpf_count, mappable */
+ *     tchaos_counts   array   (processor * pages + page number) * TC_BPF_ROWS + row
+ *                             -> struct tc_bpf_count, mappable
+ *     tchaos_names    hash    comm, filled up with NULs -> page number
+ *     tchaos_cgroups  hash    id of a control group (version 2) -> page number; 0 is there when
+ *                             any other is
+ * What is executed by such a name, or in or below such a group, is a target, whoever does that. */
 #ifndef TIME_CHAOS_ABI_BPF_STATE_H
 #define TIME_CHAOS_ABI_BPF_STATE_H
 
@@ -16,6 +19,7 @@
 enum {
   TC_BPF_MAX_TARGETS = 8192, /* of one agent, forked children included */
   TC_BPF_MAX_NAMES = 64,     /* that one agent follows */
+  TC_BPF_CGROUP_DEPTH = 16,  /* levels at which they are looked for */
   TC_BPF_COMM = 16,          /* TASK_COMM_LEN, include/linux/sched.h */
   /* Rows of counts of one page: one a clock id, then these. */
   TC_BPF_ROW_CHILDREN = TC_CLOCK_COUNT, /* done: forked children added; refused: not added */

@@ -40,7 +40,7 @@ TEST(Select, NothingSelectedIsUsage) {
 TEST(Select, PidsInTheirOrderEachOnce) {
   const Child a;
   const Child b;
-  const auto selected = select({{b.pid(), a.pid(), b.pid()}, {}, {}, false});
+  const auto selected = select({{b.pid(), a.pid(), b.pid()}, {}, {}, {}, false});
   ASSERT_TRUE(selected) << selected.error().line();
   EXPECT_EQ(pids_of(*selected), (std::vector<pid_t>{b.pid(), a.pid()}));
 }
@@ -50,7 +50,7 @@ TEST(Select, NamesAndPidsAddUp) {
   const Child a = named_child();
   const Child b = named_child();
   std::vector<pid_t> wanted = {other.pid(), b.pid(), a.pid()};
-  const auto selected = select({{other.pid(), b.pid()}, {own_name()}, {}, false});
+  const auto selected = select({{other.pid(), b.pid()}, {own_name()}, {}, {}, false});
   ASSERT_TRUE(selected) << selected.error().line();
   EXPECT_EQ(pids_of(*selected), wanted);
 }
@@ -58,14 +58,14 @@ TEST(Select, NamesAndPidsAddUp) {
 TEST(Select, APidThatIsGoneIsNamed) {
   Child child;
   child.end();
-  const auto selected = select({{child.pid()}, {}, {}, false});
+  const auto selected = select({{child.pid()}, {}, {}, {}, false});
   ASSERT_FALSE(selected);
   EXPECT_EQ(selected.error().kind(), Exit::kNoTarget);
   EXPECT_THAT(selected.error().line(), HasSubstr(std::to_string(child.pid())));
 }
 
 TEST(Select, ANameThatNobodyHasIsNamed) {
-  const auto selected = select({{}, {"no-such-name-x"}, {}, false});
+  const auto selected = select({{}, {"no-such-name-x"}, {}, {}, false});
   ASSERT_FALSE(selected);
   EXPECT_EQ(selected.error().kind(), Exit::kNoTarget);
   EXPECT_THAT(selected.error().line(), HasSubstr("no process named no-such-name-x"));
@@ -73,13 +73,13 @@ TEST(Select, ANameThatNobodyHasIsNamed) {
 
 TEST(SelectCarriers, OneThatCarriesNothingIsLeftOut) {
   const Child child;
-  const auto carriers = select_carriers({{child.pid()}, {}, {}, false});
+  const auto carriers = select_carriers({{child.pid()}, {}, {}, {}, false});
   ASSERT_TRUE(carriers) << carriers.error().line();
   EXPECT_TRUE(carriers->empty());
 }
 
 TEST(SelectCarriers, AnUnknownExperimentIsNamed) {
-  const auto carriers = select_carriers({{}, {}, {"no-such-experiment"}, false});
+  const auto carriers = select_carriers({{}, {}, {}, {"no-such-experiment"}, false});
   ASSERT_FALSE(carriers);
   EXPECT_EQ(carriers.error().kind(), Exit::kNoTarget);
   EXPECT_THAT(carriers.error().line(), HasSubstr("no experiment named no-such-experiment"));
@@ -97,15 +97,15 @@ TEST(SelectCarriers, FindsByPidByExperimentAndWithoutASelector) {
     header.experiment[name.size()] = '\0';
   }));
   for (const Selection& selection :
-       {Selection{{child.pid()}, {}, {}, false}, Selection{{}, {}, {name}, false},
-        Selection{{child.pid()}, {}, {name}, false}}) {
+       {Selection{{child.pid()}, {}, {}, {}, false}, Selection{{}, {}, {}, {name}, false},
+        Selection{{child.pid()}, {}, {}, {name}, false}}) {
     const auto carriers = select_carriers(selection);
     ASSERT_TRUE(carriers) << carriers.error().line();
     ASSERT_EQ(carriers->size(), 1U);
     EXPECT_EQ(carriers->front().process.pid(), child.pid());
     EXPECT_EQ(carriers->front().experiment(), name);
   }
-  for (const Selection& selection : {Selection{}, Selection{{}, {}, {}, true}}) {
+  for (const Selection& selection : {Selection{}, Selection{{}, {}, {}, {}, true}}) {
     const auto carriers = select_carriers(selection);
     ASSERT_TRUE(carriers) << carriers.error().line();
     EXPECT_EQ(std::count_if(carriers->begin(), carriers->end(),

@@ -9,7 +9,7 @@ import kernel
 from programs import Stage, now, read_once_more, time_chaos
 from shift import HOUR, bpf_cannot_shift, check_nothing_left, recover, status_of, wait_until_shifted
 from spans import check_spans
-from tap import check
+from tap import Skip, check
 
 CHILDREN = 96  # twice each program, in each way of starting it
 MANY = 500
@@ -170,6 +170,41 @@ def restarted():
     return [f"{readings} readings, all as they should be"]
 
 
+def control_group():
+    """All of a control group, what is started in it later included, and nothing beside it."""
+    if kernel.release() < (5, 15):
+        raise Skip("programs in this kernel cannot ask for control groups")
+    before = kernel.bpf_objects()
+    group = "/sys/fs/cgroup/tc-test/below"
+    os.makedirs(group)
+
+    def start_in(directory):
+        def move():
+            with open(directory + "/cgroup.procs", "w") as file:
+                file.write("0")
+        return stage.program("/targets/watch_mixed", "1", preexec_fn=move)
+
+    with Stage() as stage:
+        first, beside = start_in(group), stage.watch("mixed", 1)
+        agent = stage.agent([], "--cgroup=/sys/fs/cgroup/tc-test", f"--offset={-HOUR}s")
+        wait_until_shifted(agent, [first])
+        first.process.send_signal(signal.SIGKILL)
+        second = start_in(group)
+        _, text = time_chaos("status", "--cgroup=/tc-test")
+        check(f"{second.pid} watch_mixed" in text, "status does not show the one started later:", text)
+        read_once_more([second, beside])
+        moments = [recover(agent)]
+        read_once_more([second, beside])
+        second.end()
+        beside.end()
+        check_spans(beside, [0], [])
+        readings = check_spans(second, [0, HOUR], moments, lambda way: not bpf_cannot_shift(way), order=False)
+    os.rmdir(group)
+    os.rmdir("/sys/fs/cgroup/tc-test")
+    check_nothing_left(before)
+    return [f"{readings} readings, all as they should be"]
+
+
 def executes_itself():
     """A target that becomes another program stays one."""
     before = kernel.bpf_objects()
@@ -197,5 +232,6 @@ CASES = [
     ("a program that was executed", long_lived, ("tsc",)),
     ("orphans", orphans, ("tsc",)),
     ("a restarted program, by name", restarted, ("tsc",)),
+    ("a control group", control_group, ("tsc",)),
     ("a target that executes another program", executes_itself, ("tsc",)),
 ]
