@@ -19,6 +19,7 @@ struct Running {
   std::optional<BpfPlace> bpf;
   bool only_calls = false;
   bool gone = false;
+  std::shared_ptr<const clock::Program> program;  // of which it has a part at a time
 };
 
 class Conductor {
@@ -35,6 +36,8 @@ class Conductor {
     auto side = SyscallSide::begin(request_, processes->size());
     if (!side) return refuse(side.error());
     side_.emplace(std::move(*side));
+    // One instant for all targets: from here on there is little left to do.
+    request_.clocks.start = clock::read_host_clocks();
     auto planned = plan(std::move(*processes), side_->choice());
     if (!planned) return refuse(planned.error());
     if (side_->choice().engine == RawCalls::kBpf) events_.chosen(side_->choice());
@@ -70,6 +73,7 @@ class Conductor {
   Exit foretell(std::vector<targets::Process> processes) {
     const auto choice = SyscallSide::foresee(request_);
     if (!choice) return refuse(choice.error());
+    request_.clocks.start = clock::read_host_clocks();
     auto planned = plan(std::move(processes), *choice);
     if (!planned) return refuse(planned.error());
     events_.chosen(*choice);
@@ -97,7 +101,8 @@ class Conductor {
     if (!shifted) return fail_with(shifted.error());
     good_++;
     events_.shifted(*shifted);
-    running_.push_back({std::move(target.process), target.bpf, target.only_calls, false});
+    running_.push_back(
+        {std::move(target.process), target.bpf, target.only_calls, false, target.maps.program});
   }
 
   Status follow_syscalls() {
@@ -135,16 +140,20 @@ class Conductor {
     const auto end = request_.duration ? std::optional(began_ + *request_.duration) : std::nullopt;
     const auto renewal = request_.lease ? std::optional(*request_.lease / 4) : std::nullopt;
     auto next_renewal = renewal ? std::optional(began_ + *renewal) : std::nullopt;
+    auto next_refill = refill_due(steady_clock::now());
     const auto period = events_.tick_period();
     for (;;) {
       const auto now = steady_clock::now();
       if (end && now >= *end) return;
-      if (next_renewal && now >= *next_renewal) {
+      if ((next_renewal && now >= *next_renewal) || (next_refill && now >= *next_refill)) {
         renew_all(end);
-        next_renewal = now + *renewal;
+        if (renewal) next_renewal = now + *renewal;
+        next_refill = refill_due(now);
       }
       auto wake = end;
-      if (next_renewal && (!wake || *next_renewal < *wake)) wake = next_renewal;
+      for (const auto& next : {next_renewal, next_refill}) {
+        if (next && (!wake || *next < *wake)) wake = next;
+      }
       if (period) {
         events_.tick(end ? std::optional<Nanoseconds>(*end - now) : std::nullopt);
         wake = std::min(wake.value_or(now + *period), now + *period);
@@ -168,13 +177,28 @@ class Conductor {
     return fds;
   }
 
+  // When the first of the targets needs the next part of its schedule.
+  [[nodiscard]] std::optional<steady_clock::time_point> refill_due(
+      steady_clock::time_point now) const {
+    std::optional<steady_clock::time_point> due;
+    for (const Running& running : running_) {
+      if (running.gone || !running.program) continue;
+      const Nanoseconds place = now - began_;
+      const auto after = running.program->refill_after(place.count());
+      if (!after) continue;
+      const auto moment = began_ + Nanoseconds(*after);
+      if (!due || moment < *due) due = moment;
+    }
+    return due;
+  }
+
   void renew_all(std::optional<steady_clock::time_point> end) {
-    Nanoseconds lease = *request_.lease;
-    if (end) lease = std::min<Nanoseconds>(lease, *end - steady_clock::now());
+    std::optional<Nanoseconds> lease = request_.lease;
+    if (end && lease) lease = std::min<Nanoseconds>(*lease, *end - steady_clock::now());
     for (const Running& running : running_) {
       if (running.gone) continue;
       auto carrier = carrier_of(running);
-      if (carrier && mine(*carrier)) (void)renew(*carrier, lease);
+      if (carrier && mine(*carrier)) (void)renew(*carrier, lease, running.program.get());
     }
   }
 
@@ -212,7 +236,7 @@ class Conductor {
     events_.gone(member.process.pid(), member.process.name());
   }
 
-  const ShiftRequest& request_;
+  ShiftRequest request_;
   Events& events_;
   std::vector<Running> running_;
   std::optional<SyscallSide> side_;

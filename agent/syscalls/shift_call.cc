@@ -4,7 +4,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "time_chaos/abi/clock_map.h"
+#include "agent/clock/clock_maps.h"
 
 namespace time_chaos::syscalls {
 namespace {
@@ -32,7 +32,7 @@ Status write(FollowedThread& thread, uint64_t address, const Value& value) {
 
 // `unit`: nanoseconds of one step of the second field.
 Result<bool> shift_pair(FollowedThread& thread, uint64_t address, int64_t unit,
-                        const tc_clock_map& map) {
+                        const clock::ClockMaps& maps, int clock) {
   TC_TRY(tracee::Memory* const memory, memory_of(thread));
   TC_TRY(const TimePair real, memory->read_value<TimePair>(address));
   RecentWrites& writes = thread.process->writes;
@@ -40,9 +40,8 @@ Result<bool> shift_pair(FollowedThread& thread, uint64_t address, int64_t unit,
   if (real.fraction < 0 || real.fraction >= TC_NSEC_PER_SEC / unit) {
     return fail(Exit::kFailed, "another thread wrote over the reading");
   }
-  TimePair fake{real.sec, real.fraction * unit};
-  tc_map_apply(&map, &fake.sec, &fake.fraction);
-  fake.fraction /= unit;
+  const clock::Reading shown = clock::apply(maps, clock, {real.sec, real.fraction * unit});
+  const TimePair fake{shown.sec, shown.nsec / unit};
   if (fake == real) return false;
   TC_CHECK(write(thread, address, fake));
   writes.note(address, fake);
@@ -56,10 +55,10 @@ clock::Reading host_coarse() {
 }
 
 Result<bool> shift_time(FollowedThread& thread, const tracee::Registers& registers,
-                        const tc_clock_map& map) {
+                        const clock::ClockMaps& maps) {
   const int64_t real = registers.result();
-  clock::Reading reading = reading_behind_time(real, host_coarse());
-  tc_map_apply(&map, &reading.sec, &reading.nsec);
+  const clock::Reading reading =
+      clock::apply(maps, CLOCK_REALTIME, reading_behind_time(real, host_coarse()));
   if (reading.sec == real) return false;
   tracee::Registers changed = registers;
   changed.set_result(reading.sec);
@@ -87,17 +86,17 @@ Result<bool> shift_call(FollowedThread& thread, const tracee::Registers& registe
     const auto id = static_cast<int32_t>(registers.argument(0));
     if (result != 0 || id < 0 || id >= TC_CLOCK_COUNT) return false;
     TC_TRY(const clock::ClockMaps maps, thread.process->target->maps());
-    return shift_pair(thread, registers.argument(1), 1, maps[static_cast<size_t>(id)]);
+    return shift_pair(thread, registers.argument(1), 1, maps, id);
   }
   if (call == numbers.gettimeofday) {
     if (result != 0 || registers.argument(0) == 0) return false;
     TC_TRY(const clock::ClockMaps maps, thread.process->target->maps());
-    return shift_pair(thread, registers.argument(0), 1000, maps[CLOCK_REALTIME]);
+    return shift_pair(thread, registers.argument(0), 1000, maps, CLOCK_REALTIME);
   }
   if (call == numbers.time) {
     if (result < 0 && result >= -kMaxErrno) return false;
     TC_TRY(const clock::ClockMaps maps, thread.process->target->maps());
-    return shift_time(thread, registers, maps[CLOCK_REALTIME]);
+    return shift_time(thread, registers, maps);
   }
   return false;
 }
