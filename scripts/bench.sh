@@ -27,3 +27,4 @@ run "What a call costs (median; ratio to native, round by round)" bench_calls
 run "How long an attach stops its target" bench_stop
 run "The program" bench_agent
 run "The agent's steps" bench_page
+run "A BPF program that does nothing" bench_bpf

@@ -30,7 +30,7 @@ std::optional<BpfPlace> place_of(pid_t pid, const tc_clock_page& page, const Eng
   auto place = place_of(pid, engines);
   if (!place) return std::nullopt;
   const auto copy = place->engine->page(place->page);
-  if (!copy || copy->magic != TC_PAGE_MAGIC || copy->twin != page.twin) return std::nullopt;
+  if (copy.magic != TC_PAGE_MAGIC || copy.twin != page.twin) return std::nullopt;
   return place;
 }
 

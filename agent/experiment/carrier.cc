@@ -8,11 +8,11 @@ namespace {
 // A target that only a BPF engine knows.
 std::optional<vdso::Found> found_in(const BpfPlace& place) {
   const auto page = place.engine->page(place.page);
-  if (!page || page->magic != TC_PAGE_MAGIC) return std::nullopt;
+  if (page.magic != TC_PAGE_MAGIC) return std::nullopt;
   vdso::Found found;
   found.state = vdso::State::kShifted;
   found.record = {};
-  found.page = *page;
+  found.page = page;
   return found;
 }
 

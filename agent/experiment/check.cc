@@ -182,7 +182,7 @@ Result<Checked> check_vdso(pid_t pid, const vdso::Found& found) {
 
 Result<Checked> check_syscalls(const BpfPlace& place) {
   for (int attempt = 1;; attempt++) {
-    TC_TRY(const tc_clock_page page, place.engine->page(place.page));
+    const tc_clock_page page = place.engine->page(place.page);
     TC_TRY(const auto readings, syscalls::read_through_bpf(*place.engine, place.page));
     const Mirror mirror = as_mirror(readings, place.engine->shifts_time(), page);
     const Judge judge(page, mirror);

@@ -67,15 +67,14 @@ Json checked(const std::vector<Checked>& seen) {
 Json bpf(const BpfPlace& place) {
   Json object = {{"hooks", place.engine->hooks()}, {"time", place.engine->shifts_time()}};
   Json clocks = Json::object();
-  if (const auto counts = place.engine->counts(place.page)) {
-    for (int clock = 0; clock < TC_CLOCK_COUNT; clock++) {
-      const tc_bpf_count& count = (*counts)[static_cast<size_t>(clock)];
-      if (count.done + count.refused == 0) continue;
-      clocks[clock::clock_name(clock)] = {{"shifted", count.done}, {"refused", count.refused}};
-    }
-    const tc_bpf_count& children = (*counts)[TC_BPF_ROW_CHILDREN];
-    object["children"] = {{"added", children.done}, {"refused", children.refused}};
+  const auto counts = place.engine->counts(place.page);
+  for (int clock = 0; clock < TC_CLOCK_COUNT; clock++) {
+    const tc_bpf_count& count = counts[static_cast<size_t>(clock)];
+    if (count.done + count.refused == 0) continue;
+    clocks[clock::clock_name(clock)] = {{"shifted", count.done}, {"refused", count.refused}};
   }
+  const tc_bpf_count& children = counts[TC_BPF_ROW_CHILDREN];
+  object["children"] = {{"added", children.done}, {"refused", children.refused}};
   object["clocks"] = clocks;
   Json misses = Json::object();
   for (const auto& program : place.engine->misses()) misses[program.program] = program.misses;

@@ -50,11 +50,10 @@ std::string check_text(const std::vector<Checked>& checked) {
 // What the engine did for the experiment's targets so far; nothing is passed over in silence.
 std::string counts_text(const BpfPlace& place, bool verbose) {
   const auto counts = place.engine->counts(place.page);
-  if (!counts) return ", counts unknown: " + counts.error().message();
   tc_bpf_count all{};
   std::string each;
   for (int clock = 0; clock < TC_CLOCK_COUNT; clock++) {
-    const tc_bpf_count& count = (*counts)[static_cast<size_t>(clock)];
+    const tc_bpf_count& count = counts[static_cast<size_t>(clock)];
     all.done += count.done;
     all.refused += count.refused;
     if (count.done + count.refused == 0) continue;
@@ -63,7 +62,7 @@ std::string counts_text(const BpfPlace& place, bool verbose) {
   }
   std::string text = fmt::format(", {} system calls shifted", all.done);
   if (all.refused != 0) text += fmt::format(", {} could not be", all.refused);
-  const tc_bpf_count& children = (*counts)[TC_BPF_ROW_CHILDREN];
+  const tc_bpf_count& children = counts[TC_BPF_ROW_CHILDREN];
   if (children.refused != 0) {
     text += fmt::format(", {} forked children whose system calls are not", children.refused);
   }

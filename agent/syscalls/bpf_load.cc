@@ -120,7 +120,11 @@ Result<LoadedClocks> load_clocks(const Hooks& hooks, uint32_t pages) {
   const Clocks skeleton(clocks_bpf::open());
   if (!skeleton) return fail(failure(errno, "open the BPF programs", log));
   bpf_map__set_max_entries(skeleton->maps.tchaos_pages, pages);
-  bpf_map__set_max_entries(skeleton->maps.tchaos_counts, pages * TC_BPF_ROWS);
+  const int processors = ::libbpf_num_possible_cpus();
+  if (processors <= 0) return fail(Exit::kFailed, "the number of processors is not known");
+  bpf_map__set_max_entries(skeleton->maps.tchaos_counts,
+                           static_cast<uint32_t>(processors) * pages * TC_BPF_ROWS);
+  skeleton->rodata->tchaos_page_count = pages;
   bpf_program* program = nullptr;
   bpf_object__for_each_program(program, skeleton->obj) {
     bpf_program__set_autoload(program, wanted(bpf_program__name(program), hooks));
@@ -129,6 +133,7 @@ Result<LoadedClocks> load_clocks(const Hooks& hooks, uint32_t pages) {
     return fail(failure(error, "load the BPF programs", log));
   }
   LoadedClocks loaded;
+  loaded.page_count = pages;
   TC_TRY(loaded.targets, duplicate(bpf_map__fd(skeleton->maps.tchaos_targets)));
   TC_TRY(loaded.pages, duplicate(bpf_map__fd(skeleton->maps.tchaos_pages)));
   TC_TRY(loaded.counts, duplicate(bpf_map__fd(skeleton->maps.tchaos_counts)));

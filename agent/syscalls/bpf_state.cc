@@ -1,14 +1,12 @@
 #include "agent/syscalls/bpf_state.h"
 
 #include <bpf/bpf.h>
-#include <bpf/libbpf.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <string_view>
 
 #include "agent/syscalls/bpf_hooks.h"
-#include "agent/syscalls/unpreempted.h"
 
 namespace time_chaos::syscalls {
 namespace {
@@ -27,94 +25,67 @@ bool has_prefix(std::string_view text, std::string_view prefix) {
   return text.substr(0, prefix.size()) == prefix;
 }
 
+std::vector<std::string> names_of(const std::vector<ScopedFd>& programs) {
+  std::vector<std::string> names;
+  for (const ScopedFd& program : programs) {
+    const auto info = info_of<bpf_prog_info>(program.get());
+    if (info) names.emplace_back(info->name);
+  }
+  return names;
+}
+
+// Of the kind that map system calls keep from running.
+bool any_probe(const std::vector<ScopedFd>& programs) {
+  const auto names = names_of(programs);
+  return std::any_of(names.begin(), names.end(), [](const std::string& name) {
+    return name == "tchaos_return" || name == "tchaos_fork_kp" || name == "tchaos_exec_kp";
+  });
+}
+
 }  // namespace
 
 Result<BpfState> BpfState::over(Fds fds) {
-  BpfState state(std::move(fds));
-  TC_TRY(const auto targets, info_of<bpf_map_info>(state.fds_.targets.get()));
-  TC_TRY(const auto pages, info_of<bpf_map_info>(state.fds_.pages.get()));
-  TC_TRY(const auto counts, info_of<bpf_map_info>(state.fds_.counts.get()));
+  TC_TRY(const auto targets, info_of<bpf_map_info>(fds.targets.get()));
+  TC_TRY(const auto pages, info_of<bpf_map_info>(fds.pages.get()));
+  TC_TRY(const auto counts, info_of<bpf_map_info>(fds.counts.get()));
   if (targets.value_size != sizeof(tc_bpf_target) || pages.value_size != sizeof(tc_clock_page) ||
-      counts.value_size != sizeof(tc_bpf_count)) {
+      counts.value_size != sizeof(tc_bpf_count) ||
+      counts.max_entries % (pages.max_entries * TC_BPF_ROWS) != 0) {
     return fail(Exit::kFailed, "the maps of another version of time-chaos",
                 "recover with that version");
   }
+  TC_TRY(auto mapped_pages, MappedArray<tc_clock_page>::open(fds.pages.get(), pages.max_entries));
+  TC_TRY(auto mapped_counts, MappedArray<tc_bpf_count>::open(fds.counts.get(), counts.max_entries));
+  const bool probes = any_probe(fds.programs);
+  BpfState state(BpfTable(std::move(fds.targets), probes), std::move(fds.pages),
+                 std::move(fds.programs), std::move(mapped_pages), std::move(mapped_counts));
   state.id_ = targets.id;
   state.page_count_ = pages.max_entries;
   return state;
 }
 
-Result<tc_clock_page> BpfState::page(uint32_t number) const {
-  tc_clock_page page{};
-  const Unpreempted meanwhile;
-  if (::bpf_map_lookup_elem(fds_.pages.get(), &number, &page) != 0) {
-    return fail_errno("read a clock page of the BPF engine");
-  }
-  return page;
-}
-
-std::vector<BpfState::Entry> BpfState::targets() const {
-  std::vector<Entry> entries;
-  uint32_t key = 0;
-  const uint32_t* before = nullptr;
-  std::optional<Unpreempted> meanwhile(std::in_place);
-  // Entries that come and go meanwhile may start the walk anew: it ends all the same.
-  while (entries.size() < size_t{2} * TC_BPF_MAX_TARGETS &&
-         ::bpf_map_get_next_key(fds_.targets.get(), before, &key) == 0) {
-    Entry entry{key, {}};
-    if (::bpf_map_lookup_elem(fds_.targets.get(), &key, &entry.second) == 0) {
-      entries.push_back(entry);
-    }
-    before = &key;
-  }
-  meanwhile.reset();
-  std::sort(entries.begin(), entries.end(),
-            [](const Entry& a, const Entry& b) { return a.first < b.first; });
-  const auto same = [](const Entry& a, const Entry& b) { return a.first == b.first; };
-  entries.erase(std::unique(entries.begin(), entries.end(), same), entries.end());
-  return entries;
+// Not torn: whoever changes it flips its latch last, as for the programs.
+tc_clock_page BpfState::page(uint32_t number) const {
+  return number < page_count_ ? pages_.values()[number] : tc_clock_page{};
 }
 
 std::optional<tc_bpf_target> BpfState::find(const KernelProcess& process) const {
-  tc_bpf_target target{};
-  const Unpreempted meanwhile;
-  if (::bpf_map_lookup_elem(fds_.targets.get(), &process.tgid, &target) != 0 ||
-      process.started_last < target.started_first || process.started_first > target.started_last) {
+  const auto target = table_.find(process.tgid);
+  if (!target || process.started_last < target->started_first ||
+      process.started_first > target->started_last) {
     return std::nullopt;
   }
   return target;
 }
 
-Status BpfState::put(uint32_t tgid, const tc_bpf_target& target) const {
-  const Unpreempted meanwhile;
-  if (::bpf_map_update_elem(fds_.targets.get(), &tgid, &target, BPF_ANY) == 0) return {};
-  if (errno == E2BIG) {
-    return fail(Exit::kFailed, "the BPF engine serves no more processes",
-                "recover some, or start another agent");
-  }
-  return fail_errno("add a target to the BPF engine");
-}
-
-Status BpfState::drop(uint32_t tgid) const {
-  const Unpreempted meanwhile;
-  if (::bpf_map_delete_elem(fds_.targets.get(), &tgid) == 0 || errno == ENOENT) return {};
-  return fail_errno("remove a target from the BPF engine");
-}
-
-Result<BpfCounts> BpfState::counts(uint32_t page) const {
-  const int processors = ::libbpf_num_possible_cpus();
-  if (processors <= 0) return fail(Exit::kFailed, "the number of processors is not known");
-  std::vector<tc_bpf_count> each(static_cast<size_t>(processors));
+BpfCounts BpfState::counts(uint32_t page) const {
   BpfCounts counts{};
-  const Unpreempted meanwhile;
-  for (uint32_t row = 0; row < TC_BPF_ROWS; row++) {
-    const uint32_t key = page * TC_BPF_ROWS + row;
-    if (::bpf_map_lookup_elem(fds_.counts.get(), &key, each.data()) != 0) {
-      return fail_errno("read the counts of the BPF engine");
-    }
-    for (const tc_bpf_count& count : each) {
-      counts[row].done += count.done;
-      counts[row].refused += count.refused;
+  const auto all = counts_.values();
+  const size_t stride = size_t{page_count_} * TC_BPF_ROWS;  // of a processor
+  for (size_t at = size_t{page} * TC_BPF_ROWS; at + TC_BPF_ROWS <= all.size(); at += stride) {
+    for (size_t row = 0; row < TC_BPF_ROWS; row++) {
+      counts[row].done += all[at + row].done;
+      counts[row].refused += all[at + row].refused;
     }
   }
   return counts;
@@ -122,7 +93,7 @@ Result<BpfCounts> BpfState::counts(uint32_t page) const {
 
 std::vector<ProgramMisses> BpfState::misses() const {
   std::vector<ProgramMisses> list;
-  for (const ScopedFd& program : fds_.programs) {
+  for (const ScopedFd& program : programs_) {
     const auto info = info_of<bpf_prog_info>(program.get());
     if (!info) continue;
     // Those for time(2) take over from each other: what was lost, all of them missed.
@@ -139,14 +110,8 @@ std::vector<ProgramMisses> BpfState::misses() const {
   return list;
 }
 
-std::vector<std::string> BpfState::program_names() const {
-  std::vector<std::string> names;
-  for (const ProgramMisses& program : misses()) names.push_back(program.program);
-  return names;
-}
-
 std::string BpfState::hooks() const {
-  for (const std::string& program : program_names()) {
+  for (const std::string& program : names_of(programs_)) {
     if (program == "tchaos_return") return std::string(name(ExitHook::kReturnProbe));
     if (program == "tchaos_sysexit") return std::string(name(ExitHook::kTracepoint));
     if (has_prefix(program, "tchaos_x_")) return std::string(name(ExitHook::kFunctionExit));
@@ -155,7 +120,7 @@ std::string BpfState::hooks() const {
 }
 
 bool BpfState::shifts_time() const {
-  const auto names = program_names();
+  const auto names = names_of(programs_);
   return std::find(names.begin(), names.end(), kTimeProgram) != names.end();
 }
 

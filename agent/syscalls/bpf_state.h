@@ -12,6 +12,8 @@
 #include "agent/base/error.h"
 #include "agent/base/scoped_fd.h"
 #include "agent/syscalls/bpf_processes.h"
+#include "agent/syscalls/bpf_table.h"
+#include "agent/syscalls/mapped_array.h"
 #include "time_chaos/abi/bpf_state.h"
 
 namespace time_chaos::syscalls {
@@ -38,20 +40,20 @@ class BpfState {
   [[nodiscard]] uint32_t id() const { return id_; }
   [[nodiscard]] uint32_t page_count() const { return page_count_; }
   // Page n begins n * TC_PAGE_SIZE into what this descriptor maps.
-  [[nodiscard]] int pages_fd() const { return fds_.pages.get(); }
-  [[nodiscard]] Result<tc_clock_page> page(uint32_t number) const;
+  [[nodiscard]] int pages_fd() const { return pages_fd_.get(); }
+  [[nodiscard]] tc_clock_page page(uint32_t number) const;
 
   // By the kernel's tgid.
-  using Entry = std::pair<uint32_t, tc_bpf_target>;
-  [[nodiscard]] std::vector<Entry> targets() const;
+  using Entry = BpfTable::Entry;
+  [[nodiscard]] std::vector<Entry> targets() const { return table_.list(); }
   // The entry of that very process.
   [[nodiscard]] std::optional<tc_bpf_target> find(const KernelProcess& process) const;
-  Status put(uint32_t tgid, const tc_bpf_target& target) const;
+  Status put(uint32_t tgid, const tc_bpf_target& target) const { return table_.put(tgid, target); }
   // Not an error if it is not there.
-  Status drop(uint32_t tgid) const;
+  Status drop(uint32_t tgid) const { return table_.drop(tgid); }
 
   // Summed over the processors; rows are clock ids, then TC_BPF_ROW_*.
-  [[nodiscard]] Result<BpfCounts> counts(uint32_t page) const;
+  [[nodiscard]] BpfCounts counts(uint32_t page) const;
   // Of every program of the engine.
   [[nodiscard]] std::vector<ProgramMisses> misses() const;
   // "fexit", as the programs' names tell.
@@ -60,10 +62,19 @@ class BpfState {
   [[nodiscard]] bool shifts_time() const;
 
  private:
-  explicit BpfState(Fds fds) : fds_(std::move(fds)) {}
-  [[nodiscard]] std::vector<std::string> program_names() const;
+  BpfState(BpfTable table, ScopedFd pages_fd, std::vector<ScopedFd> programs,
+           MappedArray<tc_clock_page> pages, MappedArray<tc_bpf_count> counts)
+      : table_(std::move(table)),
+        pages_fd_(std::move(pages_fd)),
+        programs_(std::move(programs)),
+        pages_(std::move(pages)),
+        counts_(std::move(counts)) {}
 
-  Fds fds_;
+  BpfTable table_;
+  ScopedFd pages_fd_;
+  std::vector<ScopedFd> programs_;
+  MappedArray<tc_clock_page> pages_;
+  MappedArray<tc_bpf_count> counts_;
   uint32_t id_ = 0;
   uint32_t page_count_ = 0;
 };

@@ -57,6 +57,7 @@ Status add_time(LoadedClocks& clocks) {
       ::bpf_map__reuse_fd(skeleton->maps.tchaos_counts, clocks.counts.get()) != 0) {
     return refused("share the maps with the program for time(2)", log);
   }
+  skeleton->rodata->tchaos_page_count = clocks.page_count;
   if (time_bpf::load(skeleton.get()) != 0) {
     return refused("this kernel lets no program stand in for time(2)", log);
   }

@@ -5,7 +5,8 @@
  * The maps, by the names under which other agents find them:
  *     tchaos_targets  hash    kernel's tgid -> struct tc_bpf_target
  *     tchaos_pages    array   page number -> struct tc_clock_page, mappable
- *     tchaos_counts   per-CPU array   page number * TC_BPF_ROWS + row -> struct tc_bpf_count */
+ *     tchaos_counts   array   (processor * pages + page number) * TC_BPF_ROWS + row -> struct
+ *                             tc_bpf_count, mappable */
 #ifndef TIME_CHAOS_ABI_BPF_STATE_H
 #define TIME_CHAOS_ABI_BPF_STATE_H
 
@@ -42,6 +43,24 @@ struct tc_bpf_count {
   uint64_t refused; /* the kernel refused to write to the target's memory: shown unshifted */
 };
 
+/* What is asked of the program that changes tchaos_targets. Its result is 0 or -errno. */
+enum tc_bpf_order_kind { TC_BPF_FIND = 1, TC_BPF_PUT, TC_BPF_DROP };
+
+struct tc_bpf_order {
+  uint32_t kind; /* enum tc_bpf_order_kind */
+  uint32_t tgid;
+  struct tc_bpf_target target;
+  int32_t result;
+  uint32_t reserved;
+};
+
+/* What the iterator program tells of an entry of tchaos_targets. */
+struct tc_bpf_entry {
+  uint32_t tgid;
+  uint32_t reserved;
+  struct tc_bpf_target target;
+};
+
 /* What the iterator program tells of a process that the reader's pid namespace shows. */
 struct tc_bpf_process {
   uint32_t pid;     /* in the reader's pid namespace */
@@ -51,6 +70,8 @@ struct tc_bpf_process {
 
 TC_STATIC_ASSERT(sizeof(struct tc_bpf_target) == 40, "the programs' map");
 TC_STATIC_ASSERT(sizeof(struct tc_bpf_count) == 16, "the programs' map");
+TC_STATIC_ASSERT(sizeof(struct tc_bpf_order) == 56, "the program's context");
+TC_STATIC_ASSERT(sizeof(struct tc_bpf_entry) == 48, "the iterator's output");
 TC_STATIC_ASSERT(sizeof(struct tc_bpf_process) == 16, "the iterator's output");
 
 #endif

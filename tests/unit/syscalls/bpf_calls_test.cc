@@ -51,7 +51,7 @@ class BpfCalls : public ::testing::TestWithParam<ExitHook> {
     engine_.emplace(std::move(*loaded));
     engine_->shift(0, kHour);
   }
-  [[nodiscard]] syscalls::BpfCounts counts() const { return *engine_->state().counts(0); }
+  [[nodiscard]] syscalls::BpfCounts counts() const { return engine_->state().counts(0); }
   std::optional<LoadedEngine> engine_;
 };
 

@@ -11,11 +11,6 @@ def release():
     return int(major), int(minor)
 
 
-def skips_programs():
-    """From 7 on BPF programs are skipped now and then while another task is preempted inside them."""
-    return release() >= (7, 0)
-
-
 def clock_source():
     return open("/sys/devices/system/clocksource/clocksource0/current_clocksource").read().strip()
 
