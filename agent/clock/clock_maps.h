@@ -20,6 +20,7 @@ struct ClockMaps {
 
   tc_clock_map& operator[](size_t clock) { return maps[clock]; }
   const tc_clock_map& operator[](size_t clock) const { return maps[clock]; }
+  [[nodiscard]] const tc_clock_map& at(size_t clock) const { return maps.at(clock); }
   [[nodiscard]] static constexpr size_t size() { return TC_CLOCK_COUNT; }
   [[nodiscard]] const tc_clock_map* data() const { return maps.data(); }
   auto begin() { return maps.begin(); }

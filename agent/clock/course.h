@@ -33,7 +33,8 @@ class Course {
   bool jitters_back_ = false;
 };
 
-// The table of a program for `t`, with the jitter of the table before it.
+// The table of a program for `t`, with the jitter of the table before it (which has the program's
+// feed()).
 tc_clock_table refilled(const Program& program, int64_t t, const tc_clock_table& before);
 
 }  // namespace time_chaos::clock

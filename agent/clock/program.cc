@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <map>
+#include <random>
 
 #include "agent/clock/duration.h"
 #include "agent/clock/reading.h"
@@ -118,6 +119,9 @@ class Compiler {
       const int64_t total = line.rate + rate_;
       program_.fastest_ = std::max(program_.fastest_, std::max(total, -total));
     }
+    if (program_.whole()) return;
+    std::random_device random;
+    program_.feed_ = (uint64_t{random()} << 32 | random()) | 1;
   }
 
  private:
@@ -225,6 +229,7 @@ Program::Place Program::window_for(int64_t t) const {
 tc_clock_table Program::table(int64_t t) const {
   tc_clock_table table{};
   for (tc_segment& segment : table.segments) segment.at = TC_NO_SEGMENT;
+  table.feed = feed_;
   Place place = whole() ? Place{} : window_for(t);
   size_t count = 0;
   do {

@@ -36,6 +36,8 @@ class Program {
   [[nodiscard]] int64_t lowest() const { return lowest_; }
   [[nodiscard]] int64_t fastest() const { return fastest_; }  // the largest rate, either way
   [[nodiscard]] bool whole() const { return lines_.size() <= TC_SEGMENT_COUNT; }
+  // Tells its tables from those of others; 0 where there is nothing to be brought.
+  [[nodiscard]] uint64_t feed() const { return feed_; }
   // The shortest time that half a table lasts.
   [[nodiscard]] std::chrono::nanoseconds half_table() const;
 
@@ -53,6 +55,7 @@ class Program {
   [[nodiscard]] Place window_for(int64_t t) const;
 
   int64_t rate_ = TC_RATE_ONE;
+  uint64_t feed_ = 0;
   std::vector<tc_segment> lines_;  // beside rate_
   size_t loop_line_ = 0;           // the first line of a round
   int64_t loop_at_ = 0;

@@ -94,7 +94,7 @@ Status renew(const Carrier& carrier, std::optional<std::chrono::nanoseconds> lea
     const clock::HostReadings now = clock::read_host_clocks();
     // Somebody may have set something else meanwhile.
     const auto place = clock::place_in_schedule(maps, now);
-    if (program != nullptr && place) {
+    if (program != nullptr && place && maps.table.feed == program->feed()) {
       maps.table = clock::refilled(*program, *place, maps.table);
     }
     if (lease) maps = clock::with_lease(maps, now, lease, clock::ClockSet(header.clocks));

@@ -143,6 +143,25 @@ TEST_F(ClockModel, ALongScheduleIsFedByItsAgent) {
   ASSERT_VALUE(const json recovered, stop_agent(agent));
 }
 
+// What somebody sets meanwhile is not overwritten by an agent that means to go on with its own.
+TEST_F(ClockModel, ASetEndsALongSchedule) {
+  std::string text = "[{\"at\": \"0s\"}";
+  for (int i = 1; i <= 30; i++) {
+    text += ",\n{\"at\": \"" + std::to_string(i * 150) + "ms\", \"step\": \"1m\"}";
+  }
+  const TemporaryFile file(text + "]");
+  ASSERT_VALUE(Agent agent, Agent::start({"agent", "--pid", std::to_string(pid()), "--json",
+                                          "--engine-syscalls", "off", "--schedule", file.path()}));
+  ASSERT_VALUE(const json shifted, agent.wait_event("shifted"));
+  ASSERT_PROGRAM(strobing, 0, set(pid(), {"--offset", "5h", "--strobe", "1h,100ms"}));
+  std::this_thread::sleep_for(milliseconds(2500));  // it would have been fed twice
+  for (int i = 0; i < 10; i++) {
+    ASSERT_VALUE(const Reading reading, fresh());
+    EXPECT_GE(reading.shift("rt"), std::chrono::hours(5) - kReadingTolerance) << reading.line();
+  }
+  ASSERT_VALUE(const json recovered, stop_agent(agent));
+}
+
 // Eight threads look for a backward step in every reading, while the rate changes all the time.
 TEST(MonotonicRates, NoThreadSeesABackwardStep) {
   ASSERT_VALUE(Torture hot, Torture::start("hot", {"8"}));

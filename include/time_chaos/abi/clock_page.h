@@ -100,7 +100,7 @@ struct tc_clock_table {
   uint64_t jitter_seed;
   int64_t jitter_span;
   uint64_t jitter_shift;
-  uint64_t spare; /* 0 */
+  uint64_t feed; /* 0: this is all of it. Else a number for those who bring the rest */
   /* In the order of `at`; the first is in force from the anchor on. */
   struct tc_segment segments[TC_SEGMENT_COUNT];
 };
