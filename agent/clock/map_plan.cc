@@ -47,9 +47,16 @@ bool is_missing(Reading now) {
   return now == Reading{};
 }
 
+// In force before the host's CLOCK_MONOTONIC reads `now` and `span` more.
+void hurry(ClockMaps& maps, const HostReadings& now, nanoseconds span) {
+  const Reading end = plus(now[CLOCK_MONOTONIC], span);
+  maps.flip_before = maps.flip_before ? std::min(*maps.flip_before, end) : end;
+}
+
 // The end of a lease. A wall clock shows real time again. A constant shift of a monotonic clock
 // has no end: it could only end in a step back, or forwards for no reason.
-void set_lease(ClockMaps& maps, int clock, Reading now, Lease lease) {
+void set_lease(ClockMaps& maps, int clock, const HostReadings& host, Lease lease) {
+  const Reading now = host[static_cast<size_t>(clock)];
   tc_clock_map& map = maps[static_cast<size_t>(clock)];
   if (is_missing(now)) return;
   if (is_monotonic(clock) && is_over(map, now)) {
@@ -66,14 +73,9 @@ void set_lease(ClockMaps& maps, int clock, Reading now, Lease lease) {
     const Reading kept = as_reading(std::max(shift_at(maps, clock, end), nanoseconds(0)));
     map.after_sec = kept.sec;
     map.after_nsec = kept.nsec;
+    hurry(maps, host, minus(end, at(host, clock)));
   }
   set_end(map, end);
-}
-
-// In force before the host's CLOCK_MONOTONIC reads `now` and `span` more.
-void hurry(ClockMaps& maps, const HostReadings& now, nanoseconds span) {
-  const Reading end = plus(now[CLOCK_MONOTONIC], span);
-  maps.flip_before = maps.flip_before ? std::min(*maps.flip_before, end) : end;
 }
 
 // The most that a clock is ahead from now until then, or more.
@@ -222,7 +224,7 @@ Result<MapPlan> plan_shift(const ClockSpec& spec, const ClockMaps& current, cons
   TC_CHECK(check_one_table(spec, plan.maps));
   TC_CHECK(Planner(spec, current, now).run(plan));
   for (int clock = 0; clock < TC_CLOCK_COUNT; clock++) {
-    if (spec.clocks.has(clock)) set_lease(plan.maps, clock, now[static_cast<size_t>(clock)], lease);
+    if (spec.clocks.has(clock)) set_lease(plan.maps, clock, now, lease);
   }
   return plan;
 }
@@ -244,7 +246,7 @@ ClockMaps with_lease(const ClockMaps& maps, const HostReadings& now, Lease lease
           maps[i].until_sec != TC_NEVER) {
         hurry(renewed, now, minus({maps[i].until_sec, maps[i].until_nsec}, at(now, clock)));
       }
-      set_lease(renewed, clock, now[i], lease);
+      set_lease(renewed, clock, now, lease);
     } else if (is_monotonic(clock) && is_over(maps[i], now[i])) {
       renewed[i] = offset_map(shift_at(maps, clock, now[i]));
     }

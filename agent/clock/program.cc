@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <cstdlib>
 #include <map>
 #include <random>
@@ -76,6 +77,10 @@ class Compiler {
     if (offsets && dates) {
       return fail(Exit::kUsage, "what is repeated has both an offset and a date",
                   "give offsets or dates, or leave the repeat out");
+    }
+    if (end > kMost / 2) {
+      return fail(Exit::kUsage, "the schedule repeats something after more than 36 years",
+                  "repeat it sooner");
     }
     const int64_t period = end - from;
     const Wide at_end = beside(end);
@@ -197,8 +202,11 @@ Program Program::line(int64_t rate) {
 
 tc_segment Program::segment_at(Place place) const {
   const tc_segment& line = lines_[place.line];
-  return {line.at + static_cast<uint64_t>(place.round * period_), line.base + place.round * gain_,
-          line.rate};
+  // Rounds that are so far away are behind the horizon.
+  const Wide at = Wide{line.at} + Wide{place.round} * period_;
+  const Wide base = Wide{line.base} + Wide{place.round} * gain_;
+  return {static_cast<uint64_t>(std::min<Wide>(at, INT64_MAX)),
+          static_cast<int64_t>(std::clamp<Wide>(base, -kMost, kMost)), line.rate};
 }
 
 bool Program::advance(Place& place) const {
