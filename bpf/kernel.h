@@ -39,6 +39,11 @@ struct signal_struct {
   atomic_t live; /* threads that have not begun to exit */
 };
 
+struct linux_binprm {
+  unsigned long p; /* top of the new stack, at its argc */
+  int argc, envc;
+};
+
 struct task_struct {
   struct thread_info thread_info;
   int pid;

@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* Births, exec and ends of targets. A forked child has its parent's clock page and detour, so it is
- * a target from before its first instruction; a program that is exec'd has neither, and is none. */
+ * a target from before its first instruction; so is a program that is exec'd, whose vDSO is hidden. */
 #ifndef TIME_CHAOS_BPF_LIFE_H
 #define TIME_CHAOS_BPF_LIFE_H
 
+#include "auxv.h"
 #include "maps.h"
 
 static __always_inline void at_fork(struct task_struct* child) {
   struct tc_bpf_target* parent = current_target();
   __u32 tgid = BPF_CORE_READ(child, tgid);
   if (tgid == bpf_get_current_pid_tgid() >> 32) return; /* a thread */
-  if (!parent) {
+  if (!parent || (parent->flags & TC_BPF_ALONE)) {
     bpf_map_delete_elem(&tchaos_targets, &tgid); /* of an earlier process */
     return;
   }
@@ -21,9 +22,19 @@ static __always_inline void at_fork(struct task_struct* child) {
         bpf_map_update_elem(&tchaos_targets, &tgid, &entry, BPF_ANY) == 0);
 }
 
-static __always_inline void at_exec(void) {
+/* Before the new program's first instruction. Its address space has neither page nor detour; with its
+ * vDSO hidden every reading of a clock is a system call. */
+static __always_inline void at_exec(struct linux_binprm* program) {
   __u32 tgid = bpf_get_current_pid_tgid() >> 32;
-  bpf_map_delete_elem(&tchaos_targets, &tgid);
+  struct tc_bpf_target* target = current_target();
+  if (!target || (target->flags & TC_BPF_ALONE)) {
+    bpf_map_delete_elem(&tchaos_targets, &tgid);
+    return;
+  }
+  target->vdso_start = target->vdso_end = 0;
+  if (target->flags & TC_BPF_VDSO) return;
+  target->flags |= TC_BPF_EXECED;
+  count(target, TC_BPF_ROW_EXECS, hide_vdso(program));
 }
 
 /* Of a thread; the last one ends the process. An entry that stayed would do no harm (current_target
@@ -52,13 +63,13 @@ int tchaos_fork_kp(struct pt_regs* ctx) {
 
 SEC("raw_tp/sched_process_exec")
 int tchaos_exec_tp(struct bpf_raw_tracepoint_args* ctx) {
-  at_exec();
+  at_exec((struct linux_binprm*)ctx->args[2]);
   return 0;
 }
 
 SEC("kprobe.multi") /* finalize_exec */
 int tchaos_exec_kp(struct pt_regs* ctx) {
-  at_exec();
+  at_exec((struct linux_binprm*)PT_REGS_PARM1(ctx));
   return 0;
 }
 

@@ -5,6 +5,7 @@
 
 #include "agent/cli/commands.h"
 #include "agent/cli/output.h"
+#include "agent/experiment/family.h"
 #include "agent/experiment/report.h"
 #include "agent/experiment/undo.h"
 

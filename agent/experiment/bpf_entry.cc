@@ -11,6 +11,7 @@ namespace time_chaos::experiment {
 
 Result<std::shared_ptr<vdso::ClockPage>> enter(const targets::Process& process,
                                                const BpfPlace& place, VdsoRange detoured,
+                                               uint32_t flags,
                                                const std::function<void(tc_clock_page&)>& header) {
   TC_TRY(auto page, page_at(place));
   TC_CHECK(page.publish(clock::identity_maps(), [&](tc_clock_page& first) {
@@ -25,6 +26,7 @@ Result<std::shared_ptr<vdso::ClockPage>> enter(const targets::Process& process,
   target.vdso_start = detoured.start;
   target.vdso_end = detoured.end;
   target.page = place.page;
+  target.flags = flags;
   TC_CHECK(place.engine->put(kernel.tgid, target));
   // Then what was entered is this process, and nobody who got its id since.
   if (!process.alive()) {
@@ -37,7 +39,9 @@ Result<std::shared_ptr<vdso::ClockPage>> enter(const targets::Process& process,
 Status expel_children_without_page(const BpfPlace& place, const std::string& page_identity) {
   std::vector<syscalls::BpfState::Entry> children = place.engine->targets();
   std::erase_if(children, [&](const auto& entry) {
-    return entry.second.page != place.page || (entry.second.flags & TC_BPF_FORKED) == 0;
+    const uint32_t flags = entry.second.flags;
+    const bool with_page = (flags & TC_BPF_FORKED) != 0 && (flags & TC_BPF_EXECED) == 0;
+    return entry.second.page != place.page || !with_page;
   });
   if (children.empty()) return {};
   TC_TRY(const auto processes, syscalls::kernel_processes());

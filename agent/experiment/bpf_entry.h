@@ -17,10 +17,11 @@ struct VdsoRange {
   uint64_t end = 0;
 };
 
-// Its clocks are shown as they are until its clock page, of which this returns the twin, says
-// otherwise. `header` fills in the page's first fields.
+// `flags`: TC_BPF_ALONE, TC_BPF_VDSO. Its clocks are shown as they are until its clock page, of
+// which this returns the twin, says otherwise. `header` fills in the page's first fields.
 Result<std::shared_ptr<vdso::ClockPage>> enter(const targets::Process& process,
                                                const BpfPlace& place, VdsoRange detoured,
+                                               uint32_t flags,
                                                const std::function<void(tc_clock_page&)>& header);
 
 // A child that was forked after the target was entered, but before it had its clock page, is no

@@ -45,7 +45,10 @@ std::optional<BpfPlace> place_of(pid_t pid, const Engines& engines) {
   return std::nullopt;
 }
 
-std::vector<pid_t> processes_in(const Engines& engines) {
+namespace {
+
+template <typename Wanted>
+std::vector<pid_t> processes_with(const Engines& engines, Wanted wanted) {
   std::vector<pid_t> pids;
   const bool any = std::any_of(engines.begin(), engines.end(),
                                [](const Engine& engine) { return !engine->targets().empty(); });
@@ -55,12 +58,29 @@ std::vector<pid_t> processes_in(const Engines& engines) {
   for (const auto& process : *processes) {
     const bool target = std::any_of(engines.begin(), engines.end(), [&](const Engine& engine) {
       const auto entry = engine->find(process);
-      return entry && (entry->flags & TC_BPF_UNCOUNTED) == 0;
+      return entry && (entry->flags & TC_BPF_UNCOUNTED) == 0 && wanted(*entry);
     });
     if (target) pids.push_back(process.pid);
   }
   std::sort(pids.begin(), pids.end());
   return pids;
+}
+
+}  // namespace
+
+std::vector<pid_t> processes_in(const Engines& engines) {
+  return processes_with(engines, [](const tc_bpf_target&) { return true; });
+}
+
+std::vector<pid_t> processes_of(const BpfPlace& place) {
+  return processes_with({place.engine},
+                        [&](const tc_bpf_target& entry) { return entry.page == place.page; });
+}
+
+bool was_executed(pid_t pid, const BpfPlace& place) {
+  const auto process = syscalls::kernel_process(pid);
+  const auto entry = process ? place.engine->find(*process) : std::nullopt;
+  return entry && (entry->flags & TC_BPF_EXECED) != 0;
 }
 
 Result<vdso::ClockPage> page_at(const BpfPlace& place) {

@@ -34,6 +34,11 @@ std::optional<BpfPlace> place_of(pid_t pid, const Engines& engines);
 // Every process of our pid namespace that has an entry, ascending.
 std::vector<pid_t> processes_in(const Engines& engines);
 
+// Those of one page, ascending: forked children and what they executed included.
+std::vector<pid_t> processes_of(const BpfPlace& place);
+// `pid` runs a program that was executed by a target: it has no pages, its vDSO is hidden.
+bool was_executed(pid_t pid, const BpfPlace& place);
+
 // The engine's clock page.
 Result<vdso::ClockPage> page_at(const BpfPlace& place);
 

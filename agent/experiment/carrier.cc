@@ -29,7 +29,7 @@ Result<std::optional<Carrier>> carrier_of(targets::Process process, const Engine
   TC_TRY(auto found, vdso::find_experiment(pid));
   if (found) {
     auto place = found->code != 0 ? place_of(pid, found->page, engines) : std::nullopt;
-    return std::optional(Carrier{std::move(process), std::move(*found), std::move(place)});
+    return std::optional(Carrier{std::move(process), std::move(*found), std::move(place), false});
   }
   auto place = place_of(pid, engines);
   if (!place) return std::optional<Carrier>();
@@ -45,7 +45,8 @@ Result<std::optional<Carrier>> carrier_at(targets::Process process, std::optiona
     TC_TRY(found, vdso::find_experiment(process.pid()));
   }
   if (!found) return std::optional<Carrier>();
-  return std::optional(Carrier{std::move(process), std::move(*found), std::move(place)});
+  const bool executed = only_calls && was_executed(process.pid(), *place);
+  return std::optional(Carrier{std::move(process), std::move(*found), std::move(place), executed});
 }
 
 Result<std::shared_ptr<vdso::ClockPage>> open_twin(const Carrier& carrier) {
@@ -55,10 +56,32 @@ Result<std::shared_ptr<vdso::ClockPage>> open_twin(const Carrier& carrier) {
   return std::make_shared<vdso::ClockPage>(std::move(page));
 }
 
+namespace {
+
+// Where that page is mapped: what a program's parent reads it must go on sharing with it.
+struct Holder {
+  pid_t pid = 0;
+  uint64_t page = 0;
+};
+
+std::optional<Holder> holder(const Carrier& carrier) {
+  if (carrier.has_pages()) return Holder{carrier.process.pid(), carrier.found.clock_page()};
+  if (carrier.found.page.twin == 0) return std::nullopt;
+  for (const pid_t pid : processes_of(*carrier.bpf)) {
+    const auto found = vdso::find_experiment(pid);
+    if (!found || !*found || (*found)->code == 0) continue;
+    if ((*found)->page.twin == carrier.found.page.twin) return Holder{pid, (*found)->clock_page()};
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
 Result<vdso::ClockPage> open_page(const Carrier& carrier) {
-  if (!carrier.has_pages()) return page_at(*carrier.bpf);
+  const auto held = holder(carrier);
+  if (!held) return page_at(*carrier.bpf);
   TC_TRY(auto twin, open_twin(carrier));
-  TC_TRY(auto page, vdso::ClockPage::open(carrier.process.pid(), carrier.found.clock_page()));
+  TC_TRY(auto page, vdso::ClockPage::open(held->pid, held->page));
   page.set_twin(std::move(twin));
   return page;
 }

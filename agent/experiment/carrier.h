@@ -20,6 +20,8 @@ struct Carrier {
   // Of a target without pages of its own (code == 0): the BPF engine's clock page, in force.
   vdso::Found found;
   std::optional<BpfPlace> bpf;
+  // It has no pages because it runs a program that a target executed; its vDSO is hidden.
+  bool executed = false;
 
   [[nodiscard]] std::string experiment() const { return found.page.experiment; }
   [[nodiscard]] bool has_pages() const { return found.code != 0 || !bpf; }

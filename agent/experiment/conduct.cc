@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "agent/experiment/change.h"
+#include "agent/experiment/family.h"
 #include "agent/experiment/select.h"
 #include "agent/syscalls/privileges.h"
 
@@ -14,10 +15,10 @@ namespace {
 
 using std::chrono::steady_clock;
 
+// A target, or, when it has ended, one that came of it.
 struct Running {
   targets::Process process;
-  std::optional<BpfPlace> bpf;
-  bool only_calls = false;
+  FamilyName family;
   bool gone = false;
   std::shared_ptr<const clock::Program> program;  // of which it has a part at a time
 };
@@ -101,8 +102,10 @@ class Conductor {
     if (!shifted) return fail_with(shifted.error());
     good_++;
     events_.shifted(*shifted);
-    running_.push_back(
-        {std::move(target.process), target.bpf, target.only_calls, false, target.maps.program});
+    FamilyName family{"", target.bpf};
+    const auto found = vdso::find_experiment(target.process.pid());
+    if (found && *found) family.page_identity = (*found)->page_identity;
+    running_.push_back({std::move(target.process), std::move(family), false, target.maps.program});
   }
 
   Status follow_syscalls() {
@@ -162,13 +165,23 @@ class Conductor {
       if (!event || event->kind == Lifetime::Event::Kind::kSignal) return;
       if (event->kind == Lifetime::Event::Kind::kTargetEnded) {
         Running& ended = running_[event->target];
-        ended.gone = true;
         events_.gone(ended.process.pid(), ended.process.name());
+        ended.gone = !inherit(ended);
         if (std::all_of(running_.begin(), running_.end(), [](const auto& r) { return r.gone; })) {
           return;
         }
       }
     }
+  }
+
+  // Children, and programs that it executed, live on with its clock.
+  static bool inherit(Running& ended) {
+    for (Carrier& heir : family(ended.family)) {
+      if (!heir.process.alive()) continue;
+      ended.process = std::move(heir.process);
+      return true;
+    }
+    return false;
   }
 
   [[nodiscard]] std::vector<int> pidfds() const {
@@ -207,7 +220,13 @@ class Conductor {
     if (process.start_time() != running.process.start_time()) {
       return fail(Exit::kNoTarget, "the process has ended");
     }
-    TC_TRY(auto carrier, carrier_at(std::move(process), running.bpf, running.only_calls));
+    // It may have executed another program.
+    const bool only_calls = running.family.page_identity.empty();
+    TC_TRY(auto second, targets::Process::open(running.process.pid()));
+    TC_TRY(auto carrier, carrier_at(std::move(process), running.family.place, only_calls));
+    if (!carrier && running.family.place && !only_calls) {
+      TC_TRY(carrier, experiment::carrier_of(std::move(second), {running.family.place->engine}));
+    }
     if (!carrier) return fail(Exit::kNoTarget, "it carries no experiment any more");
     return std::move(*carrier);
   }

@@ -88,6 +88,10 @@ Finding machine_bpf(const Machine& machine, const TryBpf& try_bpf) {
     finding.why += "; raw time() calls are not shifted";
     finding.details.push_back("time(): " + trial->no_time);
   }
+  if (!trial->no_guard.empty()) {
+    finding.why += "; targets may set the machine's clock";
+    finding.details.push_back("guard: " + trial->no_guard);
+  }
   if (!trial->no_pins.empty()) finding.details.push_back("--detach: " + trial->no_pins);
   for (const std::string& refused : trial->refused) {
     finding.details.push_back("refused: " + refused);

@@ -53,8 +53,8 @@ const char* raw_name(RawCalls raw) {
   return "off";
 }
 
-Json engines(bool detoured, RawCalls raw) {
-  return {{"vdso", detoured ? "detour" : "off"}, {"syscalls", raw_name(raw)}};
+Json engines(bool detoured, RawCalls raw, bool hidden = false) {
+  return {{"vdso", detoured ? "detour" : (hidden ? "hidden" : "off")}, {"syscalls", raw_name(raw)}};
 }
 
 Json checked(const std::vector<Checked>& seen) {
@@ -74,6 +74,8 @@ Json bpf(const BpfPlace& place) {
     clocks[clock::clock_name(clock)] = {{"shifted", count.done}, {"refused", count.refused}};
   }
   const tc_bpf_count& children = counts[TC_BPF_ROW_CHILDREN];
+  const tc_bpf_count& programs = counts[TC_BPF_ROW_EXECS];
+  object["programs"] = {{"hidden", programs.done}, {"refused", programs.refused}};
   object["children"] = {{"added", children.done}, {"refused", children.refused}};
   object["clocks"] = clocks;
   Json misses = Json::object();
@@ -112,6 +114,8 @@ Json json(const SyscallChoice& choice) {
   object["hooks"] = choice.hooks;
   object["refused"] = choice.refused;
   object["time"] = choice.no_time.empty();
+  object["guard"] = choice.no_guard.empty();
+  if (!choice.no_guard.empty()) object["why_no_guard"] = choice.no_guard;
   if (!choice.no_time.empty()) object["why_no_time"] = choice.no_time;
   return object;
 }
@@ -199,7 +203,8 @@ Json json(const Carrier& carrier) {
             {"clock", clock::clock_name(map.clock)},
             {"shows", clock::is_monotonic(map.clock) ? reading_text(map.clock, map.shown)
                                                      : moment(map.shown, true)}}},
-          {"engines", engines(carrier.found.record.patch_count != 0, raw_calls(carrier))},
+          {"engines",
+           engines(carrier.found.record.patch_count != 0, raw_calls(carrier), carrier.executed)},
           {"functions", functions(carrier.found.patches())},
           {"bpf", carrier.bpf ? bpf(*carrier.bpf) : Json(nullptr)},
           {"until", end(until)},

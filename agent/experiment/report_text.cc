@@ -25,6 +25,11 @@ std::string engines_text(bool detoured, RawCalls raw) {
   return raw == RawCalls::kUntouched ? "vdso detour" : fmt::format("vdso detour + {}", calls);
 }
 
+std::string engines_text(const Carrier& carrier) {
+  const std::string text = engines_text(carrier.found.record.patch_count != 0, raw_calls(carrier));
+  return carrier.executed ? text + " (vDSO hidden)" : text;
+}
+
 std::string stop_text(const Shifted& shifted) {
   if (shifted.only_calls) return "nothing of it stopped";
   std::string text = fmt::format("one thread stopped for {}", milliseconds(shifted.stopped));
@@ -65,6 +70,10 @@ std::string counts_text(const BpfPlace& place, bool verbose) {
   const tc_bpf_count& children = counts[TC_BPF_ROW_CHILDREN];
   if (children.refused != 0) {
     text += fmt::format(", {} forked children whose system calls are not", children.refused);
+  }
+  const tc_bpf_count& programs = counts[TC_BPF_ROW_EXECS];
+  if (programs.refused != 0) {
+    text += fmt::format(", {} executed programs whose vDSO could not be hidden", programs.refused);
   }
   uint64_t missed = 0;
   for (const auto& program : place.engine->misses()) missed += program.misses;
@@ -114,7 +123,11 @@ std::string text(const SyscallChoice& choice, bool verbose) {
   text = "raw system calls by bpf";
   if (!choice.hooks.empty()) text += fmt::format(", {} ({})", choice.hooks, choice.why);
   if (!choice.no_time.empty()) text += "; but raw time() calls are not shifted on this kernel";
+  if (!choice.no_guard.empty()) {
+    text += "; targets with CAP_SYS_TIME can set the machine's clock to the time they see";
+  }
   if (!verbose) return text;
+  if (!choice.no_guard.empty()) text += fmt::format("\n  guard: {}", choice.no_guard);
   if (!choice.no_time.empty()) text += fmt::format("\n  time(): {}", choice.no_time);
   for (const std::string& refused : choice.refused) text += "\n  refused: " + refused;
   return text;
@@ -154,6 +167,7 @@ std::string text(const Recovered& recovered, bool verbose) {
   if (!recovered.report.kept.empty()) return line + kept_text(recovered.report.kept);
   if (recovered.checked) line += ": " + check_text(*recovered.checked);
   if (recovered.left_bpf) line += ", system calls as before";
+  if (recovered.executed) line += "; its vDSO stays hidden until it ends, which costs time only";
   if (recovered.report.bytes_restored && !recovered.only_calls) line += ", bytes as before";
   if (!recovered.report.unmapped) {
     line += fmt::format(", inert code stays mapped ({})", recovered.report.still_mapped_because);
@@ -188,13 +202,12 @@ std::string text(const Carrier& carrier, bool verbose) {
   const clock::ClockSet clocks(page.clocks);
   if (page.experiment[0] == '\0') return who + ": recovered" + kept_text(clocks);
   const auto owner = living_owner(page);
-  std::string line = fmt::format(
-      "{}: {}, {}, experiment {}, {}, {}", who,
-      what(clocks, text(in_force(page, clock::read_host_clocks()))),
-      engines_text(carrier.found.record.patch_count != 0, raw_calls(carrier)), page.experiment,
-      owner ? fmt::format("agent {}", *owner)
-            : (page.owner_pid != 0 ? "its agent is gone" : "detached"),
-      end_text(page, clocks));
+  std::string line = fmt::format("{}: {}, {}, experiment {}, {}, {}", who,
+                                 what(clocks, text(in_force(page, clock::read_host_clocks()))),
+                                 engines_text(carrier), page.experiment,
+                                 owner ? fmt::format("agent {}", *owner)
+                                       : (page.owner_pid != 0 ? "its agent is gone" : "detached"),
+                                 end_text(page, clocks));
   if (carrier.bpf) line += counts_text(*carrier.bpf, verbose);
   if (!carrier.bpf && page.twin != 0) {
     line += engines_visible() ? ", raw system calls not any more (the BPF engine ended)"

@@ -119,15 +119,16 @@ VdsoRange detoured(const PlannedTarget& target) {
 }
 
 // Before its clocks change, so that no reading is missed: at first they are shown as they are.
-Result<Twin> enter_engine(PlannedTarget& target, SyscallSide& side, size_t number,
-                          const Header& header) {
+Result<Twin> enter_engine(PlannedTarget& target, const ShiftRequest& request, SyscallSide& side,
+                          size_t number, const Header& header) {
   if (target.bpf) {  // since the experiment that is taken over
     TC_TRY(auto page, page_at(*target.bpf));
     return std::make_shared<vdso::ClockPage>(std::move(page));
   }
   target.bpf = side.place(number);
   if (!target.bpf) return Twin();
-  auto twin = enter(target.process, *target.bpf, detoured(target), header);
+  const uint32_t flags = request.detour == vdso::Detour::kNone ? TC_BPF_VDSO : 0;
+  auto twin = enter(target.process, *target.bpf, detoured(target), flags, header);
   Status kept = twin ? side.keep_if_needed() : fail(twin.error());
   if (kept) return twin;
   (void)leave(*target.bpf);
@@ -222,7 +223,7 @@ Result<Shifted> shift(PlannedTarget& target, const ShiftRequest& request, Syscal
   if (target.found && target.attach) TC_CHECK(clear_away(target, request));
   const bool bpf = target.bpf || side.place(number);
   const Header header = header_for(request, bpf ? make_twin_number() : 0);
-  TC_TRY(const Twin twin, enter_engine(target, side, number, header));
+  TC_TRY(const Twin twin, enter_engine(target, request, side, number, header));
   const auto report = apply(target, request, twin, header);
   if (!report) {
     if (target.bpf && !target.takes_over) (void)leave(*target.bpf);

@@ -22,7 +22,8 @@ struct SyscallChoice {
   std::string why;                   // why this engine; why its hooks
   std::vector<std::string> refused;  // hooks that the kernel refused: for -v
   std::string no_time;               // kBpf: why raw time(2) calls are not shifted; empty: they are
-  bool by_itself = false;            // the user left it to us
+  std::string no_guard;    // kBpf: why targets can set the machine's clock; empty: they cannot
+  bool by_itself = false;  // the user left it to us
 };
 
 class SyscallSide {

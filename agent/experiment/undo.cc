@@ -68,8 +68,10 @@ Result<vdso::RecoverReport> take_back(const Carrier& carrier, bool force) {
 Result<Recovered> undo(const Carrier& carrier, bool force) {
   const pid_t pid = carrier.process.pid();
   TC_CHECK(wait_for_tracing_owner(carrier));
-  Recovered recovered{pid, carrier.process.name(), carrier.experiment(), {}, {}, false, false};
+  Recovered recovered{pid,  carrier.process.name(), carrier.experiment(), {}, {}, false, false,
+                      false};
   recovered.only_calls = !carrier.has_pages();
+  recovered.executed = carrier.executed;
   TC_TRY(recovered.report, take_back(carrier, force));
   if (!recovered.report.kept.empty()) {
     forget_name(carrier);
@@ -94,24 +96,6 @@ Result<Recovered> recover_carrier(const Carrier& carrier, bool force) {
         recovered.error().because_of(fmt::format("cannot recover {}", carrier.process.label())));
   }
   return recovered;
-}
-
-std::vector<Carrier> family(Carrier carrier) {
-  std::vector<Carrier> members;
-  const pid_t first = carrier.process.pid();
-  const std::string identity = carrier.found.page_identity;
-  const auto place = carrier.bpf;
-  members.push_back(std::move(carrier));
-  if (identity.empty()) return members;
-  for (const pid_t pid : vdso::sharers(identity)) {
-    if (pid == first) continue;
-    auto found = vdso::find_experiment(pid);
-    auto process = targets::Process::open(pid);
-    if (!found || !*found || !process) continue;
-    // They share the engine's copy of the page as well.
-    members.push_back({std::move(*process), std::move(**found), place});
-  }
-  return members;
 }
 
 }  // namespace time_chaos::experiment

@@ -1,4 +1,4 @@
-// Recovers targets, and the forked children that share their clock page.
+// Recovers targets.
 #pragma once
 
 #include <sys/types.h>
@@ -23,13 +23,11 @@ struct Recovered {
   std::optional<Checked> checked;  // nothing while monotonic clocks are kept ahead
   bool left_bpf = false;           // it has no entry in the BPF engine any more, checked
   bool only_calls = false;         // it never had anything but that
+  bool executed = false;           // a target executed it
 };
 
 // One process. A living agent that traces it (the ptrace engine) is asked to end first, and waited
 // for. Errors are worded as "cannot recover 77 (postgres): ...".
 Result<Recovered> recover_carrier(const Carrier& carrier, bool force);
-
-// `pid` and every process that maps the same clock page; `pid` first.
-std::vector<Carrier> family(Carrier carrier);
 
 }  // namespace time_chaos::experiment

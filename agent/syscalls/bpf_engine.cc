@@ -81,12 +81,14 @@ Result<BpfEngine> BpfEngine::start(uint32_t pages) {
             ? fail(Exit::kUnsupported, "this kernel lets no program stand in for it",
                    "use Linux 7.1 or later, or --engine-syscalls ptrace")
             : add_time(*loaded);
+    const Status guard = add_guard(*loaded);
     BpfState::Fds fds{std::move(loaded->targets), std::move(loaded->pages),
                       std::move(loaded->counts), std::move(loaded->programs)};
     TC_TRY(BpfState state, BpfState::over(std::move(fds)));
     BpfEngine engine(std::move(state), hooks, std::move(loaded->links));
     engine.refused_ = std::move(refused);
     if (!time) engine.no_time_ = time.error();
+    if (!guard) engine.no_guard_ = guard.error();
     return engine;
   }
   std::string all;

@@ -35,6 +35,8 @@ class BpfEngine {
   [[nodiscard]] const std::vector<std::string>& refused() const { return refused_; }
   // Why raw time(2) calls show the host's time; nothing where they are shifted.
   [[nodiscard]] const std::optional<Error>& no_time() const { return no_time_; }
+  // Why targets are not kept from setting the machine's clock; nothing where they are.
+  [[nodiscard]] const std::optional<Error>& no_guard() const { return no_guard_; }
 
   // From here on it lives until unpin(state()->id()), also without this agent.
   Status pin() const;
@@ -50,6 +52,7 @@ class BpfEngine {
   std::vector<BpfLink> links_;
   std::vector<std::string> refused_;
   std::optional<Error> no_time_;
+  std::optional<Error> no_guard_;
 };
 
 }  // namespace time_chaos::syscalls

@@ -33,4 +33,8 @@ Result<LoadedClocks> load_clocks(const Hooks& hooks, uint32_t pages);
 // where the kernel does not let a program do that: before 7.1, as a rule.
 Status add_time(LoadedClocks& clocks);
 
+// Programs that keep targets from setting the machine's clock are added likewise. kUnsupported
+// where the kernel does not let a program refuse a permission.
+Status add_guard(LoadedClocks& clocks);
+
 }  // namespace time_chaos::syscalls

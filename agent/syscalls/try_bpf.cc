@@ -30,6 +30,7 @@ Result<BpfTrial> try_bpf() {
   trial.hooks = fmt::format("{} ({})", name(engine.hooks().exit), engine.hooks().why);
   trial.lossy = engine.hooks().lossy;
   trial.refused = engine.refused();
+  if (engine.no_guard()) trial.no_guard = engine.no_guard()->message();
   if (engine.no_time()) trial.no_time = engine.no_time()->message();
   if (const Status pins = pins_possible(); !pins) trial.no_pins = pins.error().line();
   return trial;

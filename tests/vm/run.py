@@ -41,7 +41,7 @@ ONLY = {"novdso": ("6.12",)}
 NOT_BOOTED = {("5.10", "full"): "its preemption cannot be chosen at boot"}
 GUEST_MODULES = ("collections", "contextlib", "fnmatch", "json", "select", "signal", "statistics", "subprocess",
                  "traceback", "encodings.ascii", "encodings.latin_1")
-TOOLS = ("bpftool", "unshare", "setpriv")
+TOOLS = ("bpftool", "unshare", "setpriv", "date", "env")
 TIMEOUT = 400  # seconds; a boot with its cases takes less than a minute
 
 
@@ -55,7 +55,8 @@ def pack(build, program, path):
     for target in sorted((build / "tests/vm/targets").iterdir()):
         archive.program(target, path=f"targets/{target.name}")
     archive.program(build / "tests/unit_syscalls", path="targets/unit_syscalls")
-    archive.file("targets/watch.py", HERE / "targets/watch.py")
+    for script in ("watch.py", "script"):
+        archive.file(f"targets/{script}", HERE / "targets" / script)
     for module in sorted((HERE / "guest").glob("*.py")):
         archive.file(f"tests/{module.name}", module)
     archive.write(path)

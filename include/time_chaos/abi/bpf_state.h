@@ -16,6 +16,7 @@ enum {
   TC_BPF_MAX_TARGETS = 8192, /* of one agent, forked children included */
   /* Rows of counts of one page: one a clock id, then these. */
   TC_BPF_ROW_CHILDREN = TC_CLOCK_COUNT, /* done: forked children added; refused: not added */
+  TC_BPF_ROW_EXECS, /* done: exec'd programs whose vDSO was hidden; refused: could not be */
   TC_BPF_ROWS = 16,
 };
 
@@ -23,6 +24,9 @@ enum {
 #define TC_BPF_UNCOUNTED 1U /* a check of the agent's own: its readings are not counted */
 #define TC_BPF_FORKED 2U    /* added by the fork hook */
 #define TC_BPF_KNOWN 4U     /* its start time was looked at */
+#define TC_BPF_EXECED 8U    /* it runs a program that was exec'd by a target; its vDSO is hidden */
+#define TC_BPF_ALONE 16U    /* children and programs that it executes are no targets */
+#define TC_BPF_VDSO 32U     /* the vDSO of programs that it executes is left alone */
 
 struct tc_bpf_target {
   /* start_boottime of its thread group leader lies in [started_first, started_last], nanoseconds

@@ -180,7 +180,7 @@ TEST(Doctor, BpfSaysWhatBecameOfTheTrial) {
   EXPECT_THAT(examine(machine, works, bpf_is_refused)[kBpf].why, HasSubstr("lockdown unknown"));
 
   finding = examine(machine, works, [] {
-    syscalls::BpfTrial trial{"sys_exit tracepoint (loses readings)", true, "no", "mount it", {"a"}};
+    syscalls::BpfTrial trial{"sys_exit tracepoint (loses readings)", true, "", "no", "mount it", {"a"}};
     return Result<syscalls::BpfTrial>(trial);
   })[kBpf];
   EXPECT_EQ(finding.verdict, Verdict::kLimited);

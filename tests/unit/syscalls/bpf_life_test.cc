@@ -77,31 +77,67 @@ TEST_P(BpfLife, ThreadsBelongToTheirProcess) {
   EXPECT_EQ(engine_->state().counts(0)[TC_BPF_ROW_CHILDREN].done, 0U);
 }
 
-TEST_P(BpfLife, AnExecdProgramIsNoTarget) {
+// What `program` would be told of its vDSO: a program that prints its auxiliary vector is all it
+// takes.
+int exit_status_of_shell(const char* script) {
+  const pid_t pid = ::vfork();
+  if (pid == 0) {
+    ::execl("/bin/sh", "sh", "-c", script, nullptr);
+    ::_exit(1);
+  }
+  int status = 0;
+  ::waitpid(pid, &status, 0);
+  return status;
+}
+
+constexpr const char* kSeesNoVdso = "test -z \"$(LD_SHOW_AUXV=1 /bin/date | grep SYSINFO)\"";
+constexpr const char* kSeesVdso = "test -n \"$(LD_SHOW_AUXV=1 /bin/date | grep SYSINFO)\"";
+
+TEST_P(BpfLife, AnExecdProgramIsATargetWithoutVdso) {
   SharedMemory shared;
   Target child([&] {
     while (shared->phase == 0) pause_for(1);
     ::execlp("sleep", "sleep", "100", nullptr);
     return 1;
   });
-  ASSERT_TRUE(engine_->enter(child.pid(), 0));
-  EXPECT_EQ(engine_->state().targets().size(), 1U);
+  ASSERT_TRUE(engine_->enter(child.pid(), 0, 0x1000, 0x2000));
   shared->phase = 1;
-  EXPECT_TRUE(eventually([&] { return engine_->state().targets().empty(); }));
+  const auto process = syscalls::kernel_process(child.pid());
+  ASSERT_TRUE(process);
+  const auto execed = [&] {
+    const auto entry = engine_->state().find(*process);
+    return entry && (entry->flags & TC_BPF_EXECED) != 0 && entry->vdso_end == 0;
+  };
+  EXPECT_TRUE(eventually(execed));
   EXPECT_TRUE(eventually([&] { return state_of(child.pid()) == 'S'; })) << "asleep, not ended";
-  EXPECT_EQ(run_as_target(*engine_, 0,
-                          [] {
-                            const pid_t pid = ::vfork();
-                            if (pid == 0) {
-                              ::execlp("true", "true", nullptr);
-                              ::_exit(1);
-                            }
-                            int status = 0;
-                            ::waitpid(pid, &status, 0);
-                            return status == 0 ? 0 : 1;
-                          }),
+  EXPECT_EQ(run_as_target(*engine_, 0, [] { return exit_status_of_shell(kSeesNoVdso); }), 0);
+  EXPECT_EQ(exit_status_of_shell(kSeesVdso), 0) << "who is no target sees it";
+  const auto counts = engine_->state().counts(0);
+  EXPECT_GE(counts[TC_BPF_ROW_EXECS].done, 3U);
+  EXPECT_EQ(counts[TC_BPF_ROW_EXECS].refused, 0U);
+}
+
+TEST_P(BpfLife, WhoIsAloneHasNoDescendants) {
+  EXPECT_EQ(run_as_target(
+                *engine_, 0,
+                [&] {
+                  const pid_t child = ::fork();
+                  if (child == 0) ::_exit(shifted() ? 1 : 0);
+                  int status = 0;
+                  ::waitpid(child, &status, 0);
+                  return status == 0 && shifted() ? exit_status_of_shell(kSeesVdso) : 1;
+                },
+                TC_BPF_ALONE),
             0);
+  EXPECT_EQ(engine_->state().counts(0)[TC_BPF_ROW_EXECS].done, 0U);
   EXPECT_TRUE(engine_->state().targets().empty());
+}
+
+TEST_P(BpfLife, AVdsoThatIsNotForUsIsLeftAlone) {
+  EXPECT_EQ(run_as_target(
+                *engine_, 0, [] { return exit_status_of_shell(kSeesVdso); }, TC_BPF_VDSO),
+            0);
+  EXPECT_EQ(engine_->state().counts(0)[TC_BPF_ROW_EXECS].done, 0U);
 }
 
 TEST_P(BpfLife, AnEntryOfAnEarlierProcessIsNone) {

@@ -54,14 +54,15 @@ void LoadedEngine::shift(uint32_t number, int64_t seconds) const {
   put(number, shifted_maps(seconds * 1'000'000'000));
 }
 
-Status LoadedEngine::enter(pid_t pid, uint32_t number, uint64_t vdso_start,
-                           uint64_t vdso_end) const {
+Status LoadedEngine::enter(pid_t pid, uint32_t number, uint64_t vdso_start, uint64_t vdso_end,
+                           uint32_t flags) const {
   TC_TRY(const auto process, syscalls::kernel_process(pid));
-  return state_->put(
-      process.tgid, {process.started_first, process.started_last, vdso_start, vdso_end, number, 0});
+  return state_->put(process.tgid, {process.started_first, process.started_last, vdso_start,
+                                    vdso_end, number, flags});
 }
 
-int run_as_target(const LoadedEngine& engine, uint32_t page, const std::function<int()>& body) {
+int run_as_target(const LoadedEngine& engine, uint32_t page, const std::function<int()>& body,
+                  uint32_t flags) {
   int ends[2];
   if (::pipe(ends) != 0) return -1;
   Target child([&] {
@@ -69,7 +70,7 @@ int run_as_target(const LoadedEngine& engine, uint32_t page, const std::function
     (void)!::read(ends[0], &word, 1);
     return body();
   });
-  const bool entered = engine.enter(child.pid(), page).has_value();
+  const bool entered = engine.enter(child.pid(), page, 0, 0, flags).has_value();
   (void)!::write(ends[1], "x", 1);
   const int status = child.wait();
   ::close(ends[0]);

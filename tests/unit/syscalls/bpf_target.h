@@ -28,7 +28,8 @@ class LoadedEngine {
   void shift(uint32_t number, int64_t seconds) const;
   void put(uint32_t number, const clock::ClockMaps& maps) const;
   // The process is a target with that page.
-  Status enter(pid_t pid, uint32_t number, uint64_t vdso_start = 0, uint64_t vdso_end = 0) const;
+  Status enter(pid_t pid, uint32_t number, uint64_t vdso_start = 0, uint64_t vdso_end = 0,
+               uint32_t flags = 0) const;
 
  private:
   struct Unmap {
@@ -40,6 +41,7 @@ class LoadedEngine {
 };
 
 // Runs `body` in a child that is entered before, and returns what it returned (0 to 255).
-int run_as_target(const LoadedEngine& engine, uint32_t page, const std::function<int()>& body);
+int run_as_target(const LoadedEngine& engine, uint32_t page, const std::function<int()>& body,
+                  uint32_t flags = 0);
 
 }  // namespace time_chaos::testing

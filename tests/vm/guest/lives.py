@@ -1,6 +1,8 @@
 """Cases about how an experiment ends, and about where the agent runs and what it may do."""
 
+import errno
 import signal
+import time
 
 import kernel
 from programs import Stage, now, read_once_more, time_chaos
@@ -109,6 +111,29 @@ def no_cap_bpf():
     return [line for line in agent.lines if line.startswith("time-chaos:")]
 
 
+def guard():
+    """A target cannot set the machine's clock, with all capabilities; others can, and it can afterwards."""
+    ways = ("clock_settime", "settimeofday", "adjtimex", "clock_adjtime")
+
+    def results(program):
+        words = program.ask("").split()
+        return dict(zip(words[::2], map(int, words[1::2])))
+
+    with Stage() as stage:
+        target, other = stage.program("/targets/setter"), stage.program("/targets/setter")
+        allowed = dict.fromkeys((*ways, "read"), 0)
+        check(results(target) == allowed, "it cannot set this machine's clock anyway")
+        before = time.time() - time.monotonic()
+        agent = stage.agent([target], f"--offset={HOUR}s")
+        wait_until_shifted(agent, [target])
+        found = results(target)
+        check(found == {**dict.fromkeys(ways, errno.EPERM), "read": 0}, "a target may do this:", found)
+        check(abs(time.time() - time.monotonic() - before) < 1, "it has set the clock")
+        check(results(other) == allowed, "another program was kept from setting the clock")
+        recover(agent)
+        check(results(target) == allowed, "it was not given back its right:", results(target))
+
+
 def refused_32():
     """A 32-bit program's vDSO has no detour: refused in one line that says what can be had."""
     before = kernel.bpf_objects()
@@ -157,6 +182,7 @@ CASES = [
     ("agent killed", killed_agent, ("tsc",)),
     ("detached", detached, ("tsc",)),
     ("agent in a pid namespace of its own", own_pid_namespace, ("tsc",)),
+    ("a target that sets the clock", guard, ("tsc",)),
     ("no capability for BPF", no_cap_bpf, ("tsc",)),
     ("32-bit program, not asked for alone", refused_32, ("tsc",)),
     ("doctor names the hooks", doctor, ("tsc", "full")),

@@ -7,6 +7,7 @@ main.py measure             what calls cost, as JSON
 import json
 import sys
 
+import births
 import cases
 import kernel
 import lives
@@ -19,7 +20,7 @@ import units
 
 def cases_of(boot):
     found = [(case.name, lambda case=case: shift.run(case)) for case in cases.CASES if boot in case.boots]
-    for module in (readings, lives, units, load):
+    for module in (readings, lives, births, units, load):
         found += [(name, function) for name, function, boots in module.CASES if boot in boots]
     return found
 

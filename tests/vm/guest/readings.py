@@ -111,13 +111,15 @@ def forked():
 
 
 def executed():
-    """A program that the target executes has no detour: its system calls must not be shifted either."""
+    """A program that the target executes has no detour: every reading of it is a system call."""
     with Stage() as stage:
         program = stage.program("/targets/ask")
         agent = stage.agent([program], f"--offset={SHIFT}s")
         wait_until_shifted(agent, [program])
         _check_clocks(program, dict.fromkeys(WALL, SHIFT))
-        _check_clocks(program, {}, question="exec")
+        _check_clocks(program, dict.fromkeys(WALL, SHIFT), question="exec")
+        _check_clocks(program, dict.fromkeys(WALL, SHIFT))
+        recover(agent)
         _check_clocks(program, {})
 
 

@@ -1,0 +1,139 @@
+"""Children, and programs that they execute, have the target's clock from their first instruction on, and
+their own back with it."""
+
+import os
+import signal
+
+import kernel
+from programs import Stage, now, read_once_more, time_chaos
+from shift import HOUR, bpf_cannot_shift, check_nothing_left, recover, status_of, wait_until_shifted
+from spans import check_spans
+from tap import check
+
+CHILDREN = 96  # twice each program, in each way of starting it
+
+
+def _also():
+    return "notime" if bpf_cannot_shift("time") else "time"
+
+
+def _ask(spawn, children, shift):
+    def is_answer(line):
+        return line.startswith("readings ")
+
+    before = len([line for line in spawn.lines if is_answer(line)])
+    spawn.tell(f"children {children} {shift} {_also()}")
+    spawn.wait_for(lambda _: len([line for line in spawn.lines if is_answer(line)]) > before, 240)
+    answer = [line for line in spawn.lines if is_answer(line)][-1].split()
+    readings, wrong = int(answer[1]), int(answer[3])
+    check(wrong == 0, f"{wrong} of {readings} readings were wrong:", spawn.text())
+    check(readings >= children, f"only {readings} readings")
+    return readings
+
+
+def _read_once_more(spawn, child):
+    """Returns when both threads of that descendant have read the clock in every way once more."""
+    laps = spawn.lines.count("lap") + 2
+    os.kill(child, signal.SIGUSR1)
+    spawn.wait_for(lambda _: spawn.lines.count("lap") >= laps)
+
+
+def every_descendant():
+    """A supervisor that starts programs of every kind in every way: before, while it is shifted, after."""
+    before = kernel.bpf_objects()
+    with Stage() as stage:
+        spawn = stage.program("/targets/spawn")
+        readings = _ask(spawn, 12, 0)
+        agent = stage.agent([spawn], f"--offset={-HOUR}s")
+        wait_until_shifted(agent, [spawn])
+        shifted = _ask(spawn, CHILDREN, -HOUR)
+        bpf = status_of([spawn])[spawn.pid]["bpf"]
+        check(bpf["programs"]["refused"] == 0, "vDSOs that could not be hidden:", bpf)
+        check(bpf["programs"]["hidden"] >= CHILDREN, "too few vDSOs were hidden:", bpf)
+        recover(agent)
+        readings += _ask(spawn, 12, 0)
+    check_nothing_left(before)
+    return [f"{shifted} readings of descendants shifted, {readings} before and after true"]
+
+
+def long_lived():
+    """A program that was executed reads through set and recover what its parent reads."""
+    before = kernel.bpf_objects()
+    with Stage() as stage:
+        spawn = stage.program("/targets/spawn")
+        agent = stage.agent([spawn], f"--offset={-HOUR}s")
+        wait_until_shifted(agent, [spawn])
+        spawn.tell("run /targets/watch_mixed 2")
+        spawn.wait_for(lambda _: spawn.lines.count("ready") == 2)
+        _, text = time_chaos("status")
+        (child,) = [int(line.split()[0]) for line in text.splitlines() if "watch_mixed" in line]
+        check("vDSO hidden" in text, "status does not say how it is shifted:", text)
+        _read_once_more(spawn, child)
+        asked = now()
+        code, text = time_chaos("set", f"--pid={child}", f"--offset={HOUR}s")
+        check(code == 0, f"set exits with {code}: {text}")
+        moments = [(asked, now())]
+        check(_ask(spawn, 4, HOUR) >= 4, "its parent was not set with it")
+        _read_once_more(spawn, child)
+        moments.append(recover(agent))
+        check(f"recovered {child}" in agent.text(), "the agent does not name it:", agent.text())
+        _ask(spawn, 4, 0)
+        _read_once_more(spawn, child)
+        os.kill(child, signal.SIGTERM)
+        for thread in (0, 1):  # of each thread the last line
+            spawn.wait_for(lambda line, thread=thread: line.startswith(f"span {thread} order"))
+        # It took the shifted clock for the true one.
+        readings = check_spans(spawn, [0, 2 * HOUR, HOUR], moments,
+                               lambda way: not bpf_cannot_shift(way), order=False)
+    check_nothing_left(before)
+    return [f"{readings} readings, all as they should be"]
+
+
+def orphans():
+    """The agent stays while a descendant of its target lives, and recovers it."""
+    before = kernel.bpf_objects()
+    with Stage() as stage:
+        spawn = stage.program("/targets/spawn")
+        agent = stage.agent([spawn], f"--offset={-HOUR}s")
+        wait_until_shifted(agent, [spawn])
+        spawn.tell("run /targets/watch_mixed 1")
+        spawn.wait_for(lambda _: spawn.lines.count("ready") == 2)
+        _, text = time_chaos("status")
+        (child,) = [int(line.split()[0]) for line in text.splitlines() if "watch_mixed" in line]
+        spawn.process.send_signal(signal.SIGKILL)
+        agent.wait_for(lambda line: "ended" in line or "gone" in line)
+        check(agent.running(), "the agent left with its target:", agent.text())
+        _, text = time_chaos("status")
+        check(f"{child} watch_mixed" in text, "status does not show the orphan:", text)
+        recover(agent)
+        check(f"recovered {child}" in agent.text(), "the agent does not name the orphan:", agent.text())
+        os.kill(child, signal.SIGTERM)
+    check_nothing_left(before)
+
+
+def executes_itself():
+    """A target that becomes another program stays one."""
+    before = kernel.bpf_objects()
+    with Stage() as stage:
+        spawn = stage.program("/targets/spawn")
+        agent = stage.agent([spawn], f"--offset={-HOUR}s")
+        wait_until_shifted(agent, [spawn])
+        spawn.tell("exec /targets/watch_mixed 2")
+        spawn.wait_for(lambda _: spawn.lines.count("ready") == 2)
+        spawn.watchers = 2
+        read_once_more([spawn])
+        moments = [recover(agent)]
+        check(f"recovered {spawn.pid}" in agent.text(), "the agent does not name it:", agent.text())
+        read_once_more([spawn])
+        spawn.end()
+        readings = check_spans(spawn, [0, HOUR], moments, lambda way: not bpf_cannot_shift(way), order=False)
+    check_nothing_left(before)
+    return [f"{readings} readings, all as they should be"]
+
+
+CASES = [
+    ("every descendant is shifted", every_descendant, ("tsc", "full", "hpet")),
+    ("a program that was executed", long_lived, ("tsc",)),
+    ("orphans", orphans, ("tsc",)),
+    ("a target that executes another program", executes_itself, ("tsc",)),
+]
