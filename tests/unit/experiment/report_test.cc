@@ -109,7 +109,7 @@ TEST(ChoiceText, SaysWhichAndWhyInOneLine) {
             "leaves them alone");
   choice.by_itself = false;
   EXPECT_EQ(text(choice, true), "");
-  choice = {RawCalls::kBpf, "fexit", "loses nothing", {"a"}, "no", true};
+  choice = {RawCalls::kBpf, "fexit", "loses nothing", {"a"}, "no", "", true};
   EXPECT_EQ(text(choice, false),
             "raw system calls by bpf, fexit (loses nothing); but raw time() calls are not shifted "
             "on this kernel");
