@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Hides the vDSO from a program that has just been exec'd: its auxiliary vector is on the new stack,
- * and nobody has read it yet (create_elf_tables, fs/binfmt_elf.c):
- *     argc, argv..., NULL, environment..., NULL, (type, value)..., (AT_NULL, 0) */
+/* Hides the vDSO from a program that has just been exec'd: its auxiliary vector is on the new
+ * stack, and nobody has read it yet (create_elf_tables, fs/binfmt_elf.c): argc, argv..., NULL,
+ * environment..., NULL, (type, value)..., (AT_NULL, 0) */
 #ifndef TIME_CHAOS_BPF_AUXV_H
 #define TIME_CHAOS_BPF_AUXV_H
 

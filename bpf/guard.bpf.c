@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-/* A target must not set the machine's clock: it would set it to the time that it is shown. Every way
- * of doing so (clock_settime, settimeofday, adjtimex, clock_adjtime, stime, a real-time clock's ioctl)
- * asks for CAP_SYS_TIME first; from a target's hands the kernel takes it as missing: EPERM. An object
- * of its own, which may fail to load. */
+/* A target must not set the machine's clock: it would set it to the time that it is shown. Every
+ * way of doing so (clock_settime, settimeofday, adjtimex, clock_adjtime, stime, a real-time clock's
+ * ioctl) asks for CAP_SYS_TIME first; from a target's hands the kernel takes it as missing: EPERM.
+ * An object of its own, which may fail to load. */
 #include "maps.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* Births, exec and ends of targets. A forked child has its parent's clock page and detour, so it is
- * a target from before its first instruction; so is a program that is exec'd, whose vDSO is hidden. */
+ * a target from before its first instruction; so is a program that is exec'd, whose vDSO is hidden.
+ */
 #ifndef TIME_CHAOS_BPF_LIFE_H
 #define TIME_CHAOS_BPF_LIFE_H
 
@@ -22,15 +23,29 @@ static __always_inline void at_fork(struct task_struct* child) {
         bpf_map_update_elem(&tchaos_targets, &tgid, &entry, BPF_ANY) == 0);
 }
 
-/* Before the new program's first instruction. Its address space has neither page nor detour; with its
- * vDSO hidden every reading of a clock is a system call. */
-static __always_inline void at_exec(struct linux_binprm* program) {
+/* Not the child of a target, but of a name that is followed: a restarted service. */
+static __always_inline void at_named_exec(struct linux_binprm* program) {
   __u32 tgid = bpf_get_current_pid_tgid() >> 32;
-  struct tc_bpf_target* target = current_target();
-  if (!target || (target->flags & TC_BPF_ALONE)) {
-    bpf_map_delete_elem(&tchaos_targets, &tgid);
+  char comm[TC_BPF_COMM] = {};
+  bpf_get_current_comm(comm, sizeof comm);
+  __u32* page = bpf_map_lookup_elem(&tchaos_names, comm);
+  if (!page) {
+    bpf_map_delete_elem(&tchaos_targets,
+                        &tgid); /* of an earlier process, or of one that is alone */
     return;
   }
+  struct task_struct* task = (struct task_struct*)bpf_get_current_task();
+  struct tc_bpf_target entry = {.page = *page, .flags = TC_BPF_EXECED | TC_BPF_KNOWN};
+  entry.started_first = entry.started_last = BPF_CORE_READ(task, group_leader, start_boottime);
+  bool entered = bpf_map_update_elem(&tchaos_targets, &tgid, &entry, BPF_ANY) == 0;
+  count(&entry, TC_BPF_ROW_EXECS, entered && hide_vdso(program));
+}
+
+/* Before the new program's first instruction. Its address space has neither page nor detour; with
+ * its vDSO hidden every reading of a clock is a system call. */
+static __always_inline void at_exec(struct linux_binprm* program) {
+  struct tc_bpf_target* target = current_target();
+  if (!target || (target->flags & TC_BPF_ALONE)) return at_named_exec(program);
   target->vdso_start = target->vdso_end = 0;
   if (target->flags & TC_BPF_VDSO) return;
   target->flags |= TC_BPF_EXECED;

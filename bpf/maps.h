@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* The maps, and who is a target. The number of pages, and with it that of the counts, is set before
- * the programs are loaded. Both are read through mmap: a system call that reads a map keeps programs
- * from running on its processor meanwhile (bpf_disable_instrumentation). */
+ * the programs are loaded. Both are read through mmap: a system call that reads a map keeps
+ * programs from running on its processor meanwhile (bpf_disable_instrumentation). */
 #ifndef TIME_CHAOS_BPF_MAPS_H
 #define TIME_CHAOS_BPF_MAPS_H
 
@@ -14,6 +14,13 @@ struct {
   __type(key, __u32);
   __type(value, struct tc_bpf_target);
 } tchaos_targets SEC(".maps");
+
+struct {
+  __uint(type, BPF_MAP_TYPE_HASH);
+  __uint(max_entries, TC_BPF_MAX_NAMES);
+  __type(key, char[TC_BPF_COMM]);
+  __type(value, __u32);
+} tchaos_names SEC(".maps");
 
 struct {
   __uint(type, BPF_MAP_TYPE_ARRAY);

@@ -65,20 +65,16 @@ class Printer : public experiment::Events {
   }
   void followed(pid_t pid, const syscalls::Counters& counters) override {
     progress_.clear();
-    if (output_.json) {
-      say(nlohmann::json{{"event", "followed"},
-                         {"pid", pid},
-                         {"engine", "ptrace"},
-                         {"shifted_calls", counters.shifted},
-                         {"failed_calls", counters.failed}});
-    } else {
-      say(fmt::format("{}: {} raw clock system calls were shifted, {} could not be", pid,
-                      counters.shifted, counters.failed));
-    }
+    output_.json ? say(experiment::json(pid, counters)) : say(experiment::text(pid, counters));
   }
   void recovered(const experiment::Recovered& target) override {
     progress_.clear();
     output_.json ? say(experiment::json(target)) : say(experiment::text(target, output_.verbose));
+  }
+  void released(pid_t pid, const std::string& command) override {
+    progress_.clear();
+    output_.json ? say(experiment::released_json(pid, command))
+                 : say(experiment::released_text(pid, command));
   }
   void gone(pid_t pid, const std::string& command) override {
     progress_.clear();

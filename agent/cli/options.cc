@@ -49,6 +49,9 @@ void add_engines(CLI::App& app, EngineOptions& engines) {
                  "auto (the default: one byte where possible) or five-byte (stops all threads)")
       ->type_name("HOW");
   app.add_flag("--force", engines.force, "Suspend a seccomp filter that forbids our system calls");
+  app.add_flag(
+      "--no-children{true},--children{false}", engines.no_children,
+      "Leave the clocks of children alone (by ptrace); the default is that they are shifted");
 }
 
 Result<experiment::Selection> TargetOptions::parse() const {
@@ -89,6 +92,7 @@ Status EngineOptions::apply(experiment::ShiftRequest& request) const {
                 "leave out one of them");
   }
   request.force = force;
+  request.children = !no_children;
   return {};
 }
 

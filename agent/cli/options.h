@@ -28,12 +28,13 @@ struct TargetOptions {
 };
 void add_targets(CLI::App& app, TargetOptions& targets);
 
-// --engine-vdso, --engine-syscalls, --force, --patch.
+// --engine-vdso, --engine-syscalls, --force, --patch, --no-children.
 struct EngineOptions {
   std::string vdso = "detour";
   std::string syscalls = "auto";
   std::string patch = "auto";
   bool force = false;
+  bool no_children = false;
   Status apply(experiment::ShiftRequest& request) const;
 };
 void add_engines(CLI::App& app, EngineOptions& engines);

@@ -28,7 +28,11 @@ int run(const RecoverOptions& options) {
   }
   auto carriers = experiment::select_carriers(*selection);
   if (!carriers) return report(carriers.error(), options.output);
-  if (carriers->empty() && !options.output.json) say(std::string("nothing to recover"));
+  const auto nodes = experiment::select_tree(*selection);
+  if (!nodes) return report(nodes.error(), options.output);
+  if (carriers->empty() && nodes->empty() && !options.output.json) {
+    say(std::string("nothing to recover"));
+  }
   Tally tally;
   std::set<pid_t> done;
   for (auto& carrier : *carriers) {
@@ -46,6 +50,20 @@ int run(const RecoverOptions& options) {
       options.output.json ? say(experiment::json(*recovered))
                           : say(experiment::text(*recovered, options.output.verbose));
     }
+  }
+  for (const auto& node : *nodes) {
+    if (!node.executed) continue;
+    if (const Status status = experiment::let_go(node); !status) {
+      if (!node.process().alive()) continue;
+      (void)report(status.error(), options.output);
+      tally.bad(status.error());
+      continue;
+    }
+    tally.good();
+    const pid_t pid = node.process().pid();
+    const std::string& name = node.process().name();
+    options.output.json ? say(experiment::released_json(pid, name))
+                        : say(experiment::released_text(pid, name));
   }
   return tally.exit_code();
 }

@@ -58,6 +58,11 @@ int run(const RunOptions& options) {
         std::fprintf(stderr, "time-chaos: %s\n", experiment::text(shifted, true).c_str());
       });
   if (!ended) return report(ended.error(), options.output);
+  for (const Error& error : ended->not_recovered) (void)report(error, options.output);
+  if (ended->escaped_programs != 0) {
+    std::fprintf(stderr, "time-chaos: %s\n",
+                 experiment::escaped_text(ended->escaped_programs).c_str());
+  }
   return end_like(*ended);
 }
 

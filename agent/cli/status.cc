@@ -17,16 +17,16 @@ struct StatusOptions {
 int run(const StatusOptions& options) {
   const auto selection = options.targets.parse();
   if (!selection) return report(selection.error(), options.output);
-  const auto carriers = experiment::select_carriers(*selection);
-  if (!carriers) return report(carriers.error(), options.output);
+  const auto nodes = experiment::select_tree(*selection);
+  if (!nodes) return report(nodes.error(), options.output);
   if (options.output.json) {
     nlohmann::json list = nlohmann::json::array();
-    for (const auto& carrier : *carriers) list.push_back(experiment::json(carrier));
+    for (const auto& node : *nodes) list.push_back(experiment::json(node));
     say(nlohmann::json{{"targets", list}});
     return 0;
   }
-  if (carriers->empty()) say(std::string("nothing is shifted"));
-  for (const auto& carrier : *carriers) say(experiment::text(carrier, options.output.verbose));
+  if (nodes->empty()) say(std::string("nothing is shifted"));
+  for (const auto& node : *nodes) say(experiment::text(node, options.output.verbose));
   return 0;
 }
 

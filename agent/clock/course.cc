@@ -6,6 +6,7 @@
 #include <bit>
 
 #include "agent/clock/duration.h"
+#include "agent/clock/map_plan.h"
 
 namespace time_chaos::clock {
 namespace {
@@ -83,6 +84,17 @@ tc_clock_table Course::with_jitter(tc_clock_table table) const {
   table.jitter_span = span_;
   table.jitter_shift = shift_;
   return table;
+}
+
+ClockMaps renewed(ClockMaps maps, ClockSet clocks, const HostReadings& now,
+                  std::optional<std::chrono::nanoseconds> lease, const Programs& programs) {
+  const auto place = place_in_schedule(maps, now);
+  for (const auto& program : programs) {
+    // Somebody may have set something else meanwhile.
+    if (!place || program->feed() == 0 || maps.table.feed != program->feed()) continue;
+    maps.table = refilled(*program, *place, maps.table);
+  }
+  return lease ? with_lease(maps, now, lease, clocks) : maps;
 }
 
 tc_clock_table refilled(const Program& program, int64_t t, const tc_clock_table& before) {

@@ -2,7 +2,11 @@
 // the jitter on top.
 #pragma once
 
+#include <memory>
+#include <vector>
+
 #include "agent/base/error.h"
+#include "agent/clock/clock_maps.h"
 #include "agent/clock/clock_spec.h"
 #include "agent/clock/program.h"
 
@@ -32,6 +36,14 @@ class Course {
   uint64_t shift_ = 0;
   bool jitters_back_ = false;
 };
+
+// Those of an agent's targets.
+using Programs = std::vector<std::shared_ptr<const Program>>;
+
+// The maps of an experiment on `clocks` with a new lease (nothing: their end stays) and, where they
+// have a part of one of these programs, with the part for now.
+ClockMaps renewed(ClockMaps maps, ClockSet clocks, const HostReadings& now,
+                  std::optional<std::chrono::nanoseconds> lease, const Programs& programs);
 
 // The table of a program for `t`, with the jitter of the table before it (which has the program's
 // feed()).

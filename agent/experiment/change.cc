@@ -88,16 +88,11 @@ Result<Changed> change(const Carrier& carrier, const clock::ClockSpec& spec) {
 }
 
 Status renew(const Carrier& carrier, std::optional<std::chrono::nanoseconds> lease,
-             const clock::Program* program) {
+             const clock::Programs& programs) {
   TC_TRY(vdso::ClockPage page, open_page(carrier));
   return page.update([&](clock::ClockMaps& maps, tc_clock_page& header) {
-    const clock::HostReadings now = clock::read_host_clocks();
-    // Somebody may have set something else meanwhile.
-    const auto place = clock::place_in_schedule(maps, now);
-    if (program != nullptr && place && maps.table.feed == program->feed()) {
-      maps.table = clock::refilled(*program, *place, maps.table);
-    }
-    if (lease) maps = clock::with_lease(maps, now, lease, clock::ClockSet(header.clocks));
+    maps = clock::renewed(maps, clock::ClockSet(header.clocks), clock::read_host_clocks(), lease,
+                          programs);
     return Status();
   });
 }

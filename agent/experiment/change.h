@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "agent/base/error.h"
+#include "agent/clock/course.h"
 #include "agent/experiment/check.h"
 #include "agent/experiment/select.h"
 
@@ -27,8 +28,8 @@ struct Changed {
 Result<Changed> change(const Carrier& carrier, const clock::ClockSpec& spec);
 
 // What an agent does that stays. Gives the maps `lease` from now on; nothing: their end stays.
-// `program`: what the table is a part of, if it is, and is filled from again.
+// `programs`: what tables may be a part of, and are filled from again.
 Status renew(const Carrier& carrier, std::optional<std::chrono::nanoseconds> lease,
-             const clock::Program* program);
+             const clock::Programs& programs);
 
 }  // namespace time_chaos::experiment

@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 #include <optional>
+#include <set>
 
 #include "agent/experiment/change.h"
 #include "agent/experiment/family.h"
@@ -15,10 +17,10 @@ namespace {
 
 using std::chrono::steady_clock;
 
-// A target, or, when it has ended, one that came of it.
+// A target, or, when all targets have ended, one that came of them.
 struct Running {
   targets::Process process;
-  FamilyName family;
+  FamilyName family;  // it, its children, and what they executed
   bool gone = false;
   std::shared_ptr<const clock::Program> program;  // of which it has a part at a time
 };
@@ -47,7 +49,9 @@ class Conductor {
     if (running_.empty()) return worst_;
     // Threads that are started later inherit what is left.
     if (auto dropped = drop_privileges(); !dropped) events_.failed(dropped.error());
-    if (auto following = follow_syscalls(); !following) {
+    auto following = follow_syscalls();
+    if (following) following = follow_names();
+    if (!following) {
       fail_with(following.error());
       recover_all();
       return worst_;
@@ -102,16 +106,26 @@ class Conductor {
     if (!shifted) return fail_with(shifted.error());
     good_++;
     events_.shifted(*shifted);
-    FamilyName family{"", target.bpf};
-    const auto found = vdso::find_experiment(target.process.pid());
-    if (found && *found) family.page_identity = (*found)->page_identity;
+    FamilyName family{std::move(target.page_identity), target.bpf};
     running_.push_back({std::move(target.process), std::move(family), false, target.maps.program});
+  }
+
+  // What is started under a selected name later is a target, too, while this agent is there.
+  Status follow_names() {
+    if (request_.detach) return {};
+    for (const std::string& name : request_.targets.names) {
+      const auto named = std::find_if(running_.begin(), running_.end(), [&](const Running& r) {
+        return r.family.place && r.process.name() == name.substr(0, TC_BPF_COMM - 1);
+      });
+      if (named != running_.end()) TC_CHECK(side_->follow_name(name, *named->family.place));
+    }
+    return {};
   }
 
   Status follow_syscalls() {
     std::vector<pid_t> pids;
     for (const Running& running : running_) pids.push_back(running.process.pid());
-    TC_CHECK(side_->follow(pids));
+    TC_CHECK(side_->follow(pids, request_));
     if (side_->choice().engine != RawCalls::kBpf) events_.chosen(side_->choice());
     const auto* following = side_->following();
     if (following == nullptr) return {};
@@ -136,7 +150,38 @@ class Conductor {
       const pid_t pid = running.process.pid();
       events_.followed(pid, following->counters(pid));
     }
+    for (const pid_t pid : following->released()) report_released(pid);
     side_->end_following();
+  }
+
+  void report_released(pid_t pid) {
+    const auto process = targets::Process::open(pid);
+    const auto status = targets::read_status(pid);
+    if (!process || !process->alive() || !status) return;  // it has ended meanwhile
+    if (status->tracer == 0) return events_.released(pid, process->name());
+    fail_with(Error(Exit::kFailed, fmt::format("cannot let go of {}", process->label()),
+                    "its system calls are real when this agent has ended"));
+  }
+
+  // Somebody whose clocks are ours to serve still lives, or may be started. Where no tracer follows
+  // the children of targets that have ended, they are targets of their own from here on.
+  bool anyone_left() {
+    const auto living = [](const Running& r) { return !r.gone; };
+    if (std::any_of(running_.begin(), running_.end(), living)) return true;
+    if (const auto* following = side_->following()) return !following->idle();
+    if (side_->follows_names()) return true;
+    std::vector<Running> heirs;
+    for (const Running& ended : running_) {
+      for (Carrier& heir : members_of(ended)) {
+        const pid_t pid = heir.process.pid();
+        const bool known = std::any_of(heirs.begin(), heirs.end(),
+                                       [&](const auto& r) { return r.process.pid() == pid; });
+        if (!known) heirs.push_back({std::move(heir.process), ended.family, false, ended.program});
+      }
+    }
+    const bool any = !heirs.empty();
+    std::move(heirs.begin(), heirs.end(), std::back_inserter(running_));
+    return any;
   }
 
   void stay(Lifetime& lifetime) {
@@ -164,29 +209,21 @@ class Conductor {
       const auto event = lifetime.wait(wake, pidfds());
       if (!event || event->kind == Lifetime::Event::Kind::kSignal) return;
       if (event->kind == Lifetime::Event::Kind::kTargetEnded) {
-        Running& ended = running_[event->target];
-        events_.gone(ended.process.pid(), ended.process.name());
-        ended.gone = !inherit(ended);
-        if (std::all_of(running_.begin(), running_.end(), [](const auto& r) { return r.gone; })) {
-          return;
+        if (event->target < running_.size()) {
+          Running& ended = running_[event->target];
+          ended.gone = true;
+          events_.gone(ended.process.pid(), ended.process.name());
         }
+        if (!anyone_left()) return;
       }
     }
   }
 
-  // Children, and programs that it executed, live on with its clock.
-  static bool inherit(Running& ended) {
-    for (Carrier& heir : family(ended.family)) {
-      if (!heir.process.alive()) continue;
-      ended.process = std::move(heir.process);
-      return true;
-    }
-    return false;
-  }
-
-  [[nodiscard]] std::vector<int> pidfds() const {
+  // And of the tracer, which says when nobody is left.
+  [[nodiscard]] std::vector<int> pidfds() {
     std::vector<int> fds;
     for (const Running& r : running_) fds.push_back(r.gone ? -1 : r.process.pidfd());
+    if (const auto* following = side_->following()) fds.push_back(following->idle_fd());
     return fds;
   }
 
@@ -195,7 +232,7 @@ class Conductor {
       steady_clock::time_point now) const {
     std::optional<steady_clock::time_point> due;
     for (const Running& running : running_) {
-      if (running.gone || !running.program) continue;
+      if (!running.program) continue;
       const Nanoseconds place = now - began_;
       const auto after = running.program->refill_after(place.count());
       if (!after) continue;
@@ -208,43 +245,32 @@ class Conductor {
   void renew_all(std::optional<steady_clock::time_point> end) {
     std::optional<Nanoseconds> lease = request_.lease;
     if (end && lease) lease = std::min<Nanoseconds>(*lease, *end - steady_clock::now());
+    clock::Programs programs;
     for (const Running& running : running_) {
-      if (running.gone) continue;
-      auto carrier = carrier_of(running);
-      if (carrier && mine(*carrier)) (void)renew(*carrier, lease, running.program.get());
+      if (running.program) programs.push_back(running.program);
+    }
+    if (side_->following() != nullptr) return side_->renew_followed(lease, programs);
+    for (const Running& running : running_) {
+      const auto members = members_of(running);
+      if (!members.empty()) (void)renew(members.front(), lease, programs);  // they share the page
     }
   }
 
-  static Result<Carrier> carrier_of(const Running& running) {
-    TC_TRY(auto process, targets::Process::open(running.process.pid()));
-    if (process.start_time() != running.process.start_time()) {
-      return fail(Exit::kNoTarget, "the process has ended");
-    }
-    // It may have executed another program.
-    const bool only_calls = running.family.page_identity.empty();
-    TC_TRY(auto second, targets::Process::open(running.process.pid()));
-    TC_TRY(auto carrier, carrier_at(std::move(process), running.family.place, only_calls));
-    if (!carrier && running.family.place && !only_calls) {
-      TC_TRY(carrier, experiment::carrier_of(std::move(second), {running.family.place->engine}));
-    }
-    if (!carrier) return fail(Exit::kNoTarget, "it carries no experiment any more");
-    return std::move(*carrier);
-  }
-
-  [[nodiscard]] bool mine(const Carrier& carrier) const {
-    return carrier.experiment() == request_.experiment;
+  // Those that carry a target's experiment: it, unless it has ended, and what came of it.
+  [[nodiscard]] std::vector<Carrier> members_of(const Running& running) const {
+    return survivors(running.family, request_.experiment);
   }
 
   void recover_all() {
+    side_->unfollow_names();
+    std::set<pid_t> done;
     for (const Running& running : running_) {
-      if (running.gone) continue;
-      auto carrier = carrier_of(running);
-      if (!running.process.alive()) {
+      if (!running.gone && !running.process.alive()) {
         events_.gone(running.process.pid(), running.process.name());
-        continue;
       }
-      if (!carrier || !mine(*carrier)) continue;  // somebody recovered it, or exec'd it away
-      for (const Carrier& member : family(std::move(*carrier))) recover(member);
+      for (const Carrier& member : members_of(running)) {
+        if (done.insert(member.process.pid()).second) recover(member);
+      }
     }
   }
 

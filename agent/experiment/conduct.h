@@ -32,6 +32,9 @@ class Events {
   virtual void following(pid_t pid, const syscalls::Counters& counters) = 0;
   virtual void followed(pid_t pid, const syscalls::Counters& counters) = 0;  // and has ended
   virtual void recovered(const Recovered& target) = 0;
+  // A program that was executed by a target or a descendant: not followed any more, so it reads
+  // the host's time.
+  virtual void released(pid_t pid, const std::string& command) = 0;
   virtual void gone(pid_t pid, const std::string& command) = 0;
   virtual void failed(const Error& error) = 0;
   // How often tick() is wanted while the experiment runs; nothing: never.

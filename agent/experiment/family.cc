@@ -50,6 +50,12 @@ std::vector<Carrier> family(const FamilyName& name) {
   return members;
 }
 
+std::vector<Carrier> survivors(const FamilyName& name, const std::string& experiment) {
+  std::vector<Carrier> members = family(name);
+  std::erase_if(members, [&](const Carrier& member) { return member.experiment() != experiment; });
+  return members;
+}
+
 std::vector<Carrier> family(Carrier carrier) {
   std::vector<Carrier> members = family(family_name(carrier));
   if (!among(members, carrier.process.pid())) {

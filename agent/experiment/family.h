@@ -22,6 +22,8 @@ FamilyName family_name(const Carrier& carrier);
 
 // Those that live, with their pages first; executed programs last.
 std::vector<Carrier> family(const FamilyName& name);
+// Those of them that still are of that experiment.
+std::vector<Carrier> survivors(const FamilyName& name, const std::string& experiment);
 // `carrier` is among them also if nothing but itself names it.
 std::vector<Carrier> family(Carrier carrier);
 

@@ -2,38 +2,89 @@
 
 #include <fmt/format.h>
 
+#include <map>
+#include <string>
 #include <utility>
 
-#include "agent/vdso/clock_page.h"
+#include "agent/targets/process.h"
 #include "agent/vdso/find.h"
 
 namespace time_chaos::experiment {
 namespace {
 
-Result<syscalls::PtraceTarget> target_of(pid_t pid) {
-  TC_TRY(const auto found, vdso::find_experiment(pid));
-  if (!found) return fail(Exit::kNoTarget, fmt::format("{} carries no experiment", pid));
-  TC_TRY(auto opened, vdso::ClockPage::open(pid, found->clock_page()));
-  auto page = std::make_shared<vdso::ClockPage>(std::move(opened));
+// A forked child, before its first instruction: one thread, and no return address into the bytes
+// that change, because its parent made a system call. Its pages stay mapped, and do nothing.
+Status give_clock_back(tracee::SeizedThread& child) {
+  TC_TRY(const auto found, vdso::find_experiment(child.pid()));
+  if (!found || found->state != vdso::State::kShifted) return {};
+  TC_TRY(tracee::Memory memory, tracee::Memory::open(child.pid()));
+  memory.poke_through(child);
+  for (const payload::PatchRecord& patch : found->patches()) {
+    TC_CHECK(memory.write(patch.entry, {patch.original, patch.length}));
+  }
+  return {};
+}
+
+Result<syscalls::PtraceTarget> target_of(pid_t pid, const vdso::Found& found,
+                                         std::shared_ptr<FollowedPage> page, bool children) {
   syscalls::PtraceTarget target;
   target.pid = pid;
-  target.maps = [page] { return page->maps(); };
-  if (found->record.patch_count != 0) {
-    target.vdso_start = found->record.vdso;
-    target.vdso_end = found->record.vdso + found->record.vdso_size;
+  target.maps = [page = std::move(page)] { return page->maps(); };
+  if (!children) target.release = give_clock_back;
+  if (found.record.patch_count != 0) {
+    target.vdso_start = found.record.vdso;
+    target.vdso_end = found.record.vdso + found.record.vdso_size;
   }
   return target;
 }
 
+// The children that targets have forked between their shift and the moment they were followed.
+Status include_children(syscalls::PtraceEngine& engine,
+                        const std::map<std::string, pid_t>& target_of_page) {
+  constexpr int kMostRounds = 10;  // of them, children of children
+  bool any = true;
+  for (int round = 0; any && round < kMostRounds; round++) {
+    any = false;
+    for (const pid_t pid : targets::list_processes()) {
+      const auto status = targets::read_status(pid);
+      if (!status || status->tracer != 0 || status->no_memory) continue;
+      const auto found = vdso::find_experiment(pid);
+      if (!found || !*found || (*found)->state != vdso::State::kShifted) continue;
+      const auto target = target_of_page.find((*found)->page_identity);
+      if (target == target_of_page.end()) continue;
+      const Status included = engine.include(pid, target->second);
+      if (!included && included.error().kind() != Exit::kNoTarget) {
+        return fail(included.error().because_of(fmt::format("cannot follow {}", pid)));
+      }
+      any = true;
+    }
+  }
+  return {};
+}
+
 }  // namespace
 
-Result<std::unique_ptr<syscalls::PtraceEngine>> follow(const std::vector<pid_t>& pids) {
+void Following::renew(std::optional<std::chrono::nanoseconds> lease,
+                      const clock::Programs& programs) const {
+  for (const auto& page : pages) (void)page->renew(lease, programs);
+}
+
+Result<Following> follow(const std::vector<pid_t>& pids, bool children) {
+  Following following;
   std::vector<syscalls::PtraceTarget> targets;
+  std::map<std::string, pid_t> target_of_page;
   for (const pid_t pid : pids) {
-    TC_TRY(auto target, target_of(pid));
+    TC_TRY(const auto found, vdso::find_experiment(pid));
+    if (!found) return fail(Exit::kNoTarget, fmt::format("{} carries no experiment", pid));
+    TC_TRY(auto page, FollowedPage::open(pid, *found));
+    following.pages.push_back(page);
+    target_of_page[found->page_identity] = pid;
+    TC_TRY(auto target, target_of(pid, *found, std::move(page), children));
     targets.push_back(std::move(target));
   }
-  return syscalls::PtraceEngine::start(std::move(targets));
+  TC_TRY(following.engine, syscalls::PtraceEngine::start(std::move(targets)));
+  if (children) TC_CHECK(include_children(*following.engine, target_of_page));
+  return following;
 }
 
 }  // namespace time_chaos::experiment

@@ -3,17 +3,28 @@
 
 #include <sys/types.h>
 
+#include <chrono>
 #include <memory>
-#include <optional>
 #include <vector>
 
 #include "agent/base/error.h"
+#include "agent/clock/course.h"
+#include "agent/experiment/followed_page.h"
 #include "agent/syscalls/ptrace_engine.h"
 
 namespace time_chaos::experiment {
 
-// Follows all threads of `pids`, whose clock pages say by how much; calls from inside a detoured
-// vDSO are left to the detour.
-Result<std::unique_ptr<syscalls::PtraceEngine>> follow(const std::vector<pid_t>& pids);
+struct Following {
+  std::unique_ptr<syscalls::PtraceEngine> engine;
+  std::vector<std::shared_ptr<FollowedPage>> pages;  // one a target
+
+  // The leases of all targets, wherever their pages are by now.
+  void renew(std::optional<std::chrono::nanoseconds> lease, const clock::Programs& programs) const;
+};
+
+// Follows all threads of `pids`, whose clock pages say by how much, and of the children that they
+// have forked since they were shifted; calls from inside a detoured vDSO are left to the detour.
+// Without `children`, children get their own clock back as they are born.
+Result<Following> follow(const std::vector<pid_t>& pids, bool children);
 
 }  // namespace time_chaos::experiment

@@ -11,6 +11,8 @@
 #include <csignal>
 
 #include "agent/experiment/change.h"
+#include "agent/experiment/family.h"
+#include "agent/experiment/undo.h"
 #include "agent/tracee/spawn.h"
 
 namespace time_chaos::experiment {
@@ -70,8 +72,13 @@ void pass_on_signals(pid_t child, int signals) {
 // Hands the command the next part of a schedule that its clock page does not hold at once.
 class Feeder {
  public:
-  explicit Feeder(const PlannedTarget& target)
-      : target_(target), began_(std::chrono::steady_clock::now()) {
+  Feeder(const PlannedTarget& target, SyscallSide& side, const FamilyName& family,
+         const std::string& experiment)
+      : target_(target),
+        side_(side),
+        family_(family),
+        experiment_(experiment),
+        began_(std::chrono::steady_clock::now()) {
     set_due();
   }
   // For poll(2).
@@ -82,9 +89,11 @@ class Feeder {
   }
   void feed() {
     if (now() < due_) return;
-    if (auto process = targets::Process::open(target_.process.pid())) {
-      auto carrier = carrier_at(std::move(*process), target_.bpf, target_.only_calls);
-      if (carrier && *carrier) (void)renew(**carrier, std::nullopt, target_.maps.program.get());
+    const clock::Programs programs{target_.maps.program};
+    if (side_.following() != nullptr) {
+      side_.renew_followed(std::nullopt, programs);
+    } else if (const auto members = survivors(family_, experiment_); !members.empty()) {
+      (void)renew(members.front(), std::nullopt, programs);  // they share the page
     }
     set_due();
   }
@@ -101,6 +110,9 @@ class Feeder {
   }
 
   const PlannedTarget& target_;
+  SyscallSide& side_;
+  const FamilyName& family_;
+  const std::string& experiment_;
   Moment began_;
   Moment due_ = Moment::max();
 };
@@ -114,6 +126,15 @@ void wait_for_end(const targets::Process& process, int signals, Feeder& feeder) 
     feeder.feed();
     if (fds[0].revents != 0) pass_on_signals(process.pid(), signals);
     if (fds[1].revents != 0) return;
+  }
+}
+
+// Children of the command that live on, in the background, get their own clock back: nobody would
+// serve their system calls, or recover them.
+void recover_left_behind(const FamilyName& family, const ShiftRequest& request, Ended& ended) {
+  for (const Carrier& member : survivors(family, request.experiment)) {
+    const auto recovered = recover_carrier(member, request.force);
+    if (!recovered && member.process.alive()) ended.not_recovered.push_back(recovered.error());
   }
 }
 
@@ -131,20 +152,28 @@ Result<Ended> launch(const ShiftRequest& asked, const std::vector<std::string>& 
   request.clocks.start = clock::read_host_clocks();
   TC_TRY(auto planned, plan_target(std::move(process), request, side.choice()));
   TC_TRY(const Shifted shifted, shift_target(planned, request, side, 0));
-  TC_CHECK(side.follow({pid}));
-  Feeder feeder(planned);
+  TC_CHECK(side.follow({pid}, request));
+  TC_TRY(const auto page, vdso::find_experiment(pid));
+  const FamilyName family{page ? page->page_identity : "", planned.bpf};
+  Feeder feeder(planned, side, family, request.experiment);
   started(shifted, side.choice());
   if (::kill(pid, SIGCONT) != 0) return fail_errno("start the command");
   wait_for_end(planned.process, signals.get(), feeder);
-  end_unused(side.engines());
-  if (auto* following = side.following(); following != nullptr) {
+  Ended ended;
+  auto* const following = side.following();
+  if (following != nullptr) {
     following->stop();
-    if (const auto status = following->exit_status(pid)) {
-      child.reaped();
-      return Ended{*status};
-    }
+    ended.escaped_programs = following->counters(pid).failed_programs;
   }
-  return Ended{child.wait()};
+  recover_left_behind(family, request, ended);
+  end_unused(side.engines());
+  if (const auto status = following != nullptr ? following->exit_status(pid) : std::nullopt) {
+    child.reaped();
+    ended.wait_status = *status;
+  } else {
+    ended.wait_status = child.wait();
+  }
+  return ended;
 }
 
 }  // namespace time_chaos::experiment

@@ -15,11 +15,16 @@ namespace time_chaos::experiment {
 // How the command ended, as waitpid(2) says it.
 struct Ended {
   int wait_status = 0;
+  // Programs that it, or a child of it, executed and that could not be shifted.
+  uint64_t escaped_programs = 0;
+  // Children that live on and could not be given back their own clock.
+  std::vector<Error> not_recovered;
 };
 
 // The command runs in the foreground: it keeps the terminal, and signals that ask us to end are
 // passed on to it. `started` hears of the shift before the command's first instruction. A command
-// that cannot be shifted is not started. kNoTarget when there is no such command.
+// that cannot be shifted is not started. Children that outlive it are recovered when it has ended.
+// kNoTarget when there is no such command.
 Result<Ended> launch(const ShiftRequest& request, const std::vector<std::string>& command,
                      const std::function<void(const Shifted&, const SyscallChoice&)>& started);
 

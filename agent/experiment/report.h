@@ -7,6 +7,7 @@
 #include "agent/base/error.h"
 #include "agent/experiment/change.h"
 #include "agent/experiment/shift.h"
+#include "agent/experiment/tree.h"
 #include "agent/experiment/undo.h"
 
 namespace time_chaos::experiment {
@@ -21,6 +22,10 @@ std::string text(const Shifted& shifted, bool verbose);
 std::string text(const Recovered& recovered, bool verbose);
 std::string text(const Changed& changed);
 std::string text(const Carrier& carrier, bool verbose);  // a line of status
+std::string text(const Node& node, bool verbose);        // the same, with its place in the tree
+// What the ptrace engine did for a target and its descendants.
+std::string text(pid_t pid, const syscalls::Counters& counters);
+std::string escaped_text(uint64_t programs);
 
 Json json(const SyscallChoice& choice);
 Json json(const PlannedTarget& planned, const ShiftRequest& request, const SyscallChoice& choice);
@@ -28,6 +33,11 @@ Json json(const Shifted& shifted);
 Json json(const Recovered& recovered);
 Json json(const Changed& changed);
 Json json(const Carrier& carrier);
+Json json(const Node& node);
+// A program that was executed is not followed any more.
+std::string released_text(pid_t pid, const std::string& command);
+Json released_json(pid_t pid, const std::string& command);
+Json json(pid_t pid, const syscalls::Counters& counters);
 Json json(const Error& error);
 
 }  // namespace time_chaos::experiment

@@ -211,6 +211,35 @@ Json json(const Carrier& carrier) {
           {"agent", owner ? Json(*owner) : Json(nullptr)}};
 }
 
+Json json(const Node& node) {
+  Json object = json(node.carrier);
+  object["parent"] = node.parent != 0 ? Json(node.parent) : Json(nullptr);
+  object["executed"] = node.executed.has_value() || node.carrier.executed;
+  if (!node.executed) return object;
+  object["engines"] = {{"vdso", "hidden"}, {"syscalls", "ptrace"}};
+  object["agent"] = node.executed->agent;
+  if (!node.executed->page_known) {
+    for (const char* key : {"experiment", "clocks", "offset_ns", "until"}) object[key] = nullptr;
+    object["state"] = "shifted";
+  }
+  return object;
+}
+
+Json released_json(pid_t pid, const std::string& command) {
+  return {{"event", "released"}, {"pid", pid}, {"command", command}};
+}
+
+Json json(pid_t pid, const syscalls::Counters& counters) {
+  return {{"event", "followed"},
+          {"pid", pid},
+          {"engine", "ptrace"},
+          {"shifted_calls", counters.shifted},
+          {"failed_calls", counters.failed},
+          {"refused_calls", counters.refused},
+          {"programs", counters.programs},
+          {"failed_programs", counters.failed_programs}};
+}
+
 Json json(const Error& error) {
   return {{"event", "error"},
           {"message", error.message()},

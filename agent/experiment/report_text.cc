@@ -188,6 +188,29 @@ std::string text(const Changed& changed) {
          kept_text(changed.kept);
 }
 
+std::string escaped_text(uint64_t programs) {
+  return fmt::format(
+      "{} executed program(s) showed real time: their memory is closed to us (setuid, or not "
+      "readable); as root it is open",
+      programs);
+}
+
+std::string released_text(pid_t pid, const std::string& command) {
+  return fmt::format("let go {} ({}): host time from here on, by system calls", pid, command);
+}
+
+std::string text(pid_t pid, const syscalls::Counters& counters) {
+  std::string line = fmt::format("{}: {} raw clock system calls were shifted, {} could not be", pid,
+                                 counters.shifted, counters.failed);
+  if (counters.refused != 0) {
+    line += fmt::format("; {} call(s) that would have set the machine's clock were refused",
+                        counters.refused);
+  }
+  if (counters.programs != 0) line += fmt::format("; {} executed program(s)", counters.programs);
+  if (counters.failed_programs != 0) line += "; " + escaped_text(counters.failed_programs);
+  return line;
+}
+
 std::string text(const Carrier& carrier, bool verbose) {
   const tc_clock_page& page = carrier.found.page;
   const std::string who = fmt::format("{} {}", carrier.process.pid(), carrier.process.name());
@@ -217,6 +240,16 @@ std::string text(const Carrier& carrier, bool verbose) {
     line += fmt::format("\n  {}", patches_text(carrier.found.patches()));
   }
   return line;
+}
+
+std::string text(const Node& node, bool verbose) {
+  std::string line(2 * static_cast<size_t>(node.depth), ' ');
+  if (!node.executed) return line + text(node.carrier, verbose);
+  line += node.executed->page_known
+              ? text(node.carrier, verbose)
+              : fmt::format("{} {}: syscalls by ptrace, agent {}", node.process().pid(),
+                            node.process().name(), node.executed->agent);
+  return line + ", executed: its vDSO is hidden";
 }
 
 }  // namespace time_chaos::experiment

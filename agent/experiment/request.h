@@ -38,6 +38,7 @@ struct ShiftRequest {
   std::string experiment;            // its name
   bool detach = false;
   bool force = false;  // suspend seccomp filters
+  bool children = true;
   vdso::Detour detour = vdso::Detour::kAuto;
   SyscallEngine syscalls = SyscallEngine::kAuto;
 };

@@ -199,13 +199,13 @@ Result<vdso::AttachReport> apply(PlannedTarget& target, const ShiftRequest& requ
 }
 
 // What the target reads now, through each engine that serves it.
-Result<std::vector<Checked>> check(const PlannedTarget& target, const ShiftRequest& request) {
+Result<std::vector<Checked>> check(PlannedTarget& target, const ShiftRequest& request) {
   std::vector<Checked> checked;
   std::string identity;
   if (!target.only_calls) {
     TC_TRY(const auto found, vdso::find_experiment(target.process.pid()));
     if (!found) return fail(Exit::kFailed, "the experiment is not to be found in it");
-    identity = found->page_identity;
+    identity = target.page_identity = found->page_identity;
     if (request.detour != vdso::Detour::kNone) {
       TC_TRY(auto seen, check_vdso(target.process.pid(), *found));
       checked.push_back(std::move(seen));

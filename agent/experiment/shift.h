@@ -26,6 +26,8 @@ struct PlannedTarget {
   std::optional<BpfPlace> bpf;  // where it stands in a BPF engine already
   bool takes_over = false;      // an ended experiment, of which monotonic clocks were kept
   bool only_calls = false;      // its memory is not touched: the BPF engine alone serves it
+  // Of its clock page, which forked children share; known when it is shifted.
+  std::string page_identity = {};
 };
 
 // What was done to one target, and what it was seen to read.

@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include "agent/experiment/following.h"
 #include "agent/syscalls/bpf_pins.h"
 
 namespace time_chaos::experiment {
@@ -29,6 +28,26 @@ Status bpf_possible(const ShiftRequest& request) {
                                             "for which the BPF engine has to be pinned"));
 }
 
+// A forked child carries its parent's clock in its memory: somebody must be there to take it out
+// before the child's first instruction.
+Status without_children_possible(const ShiftRequest& request) {
+  if (request.syscalls == SyscallEngine::kBpf || request.syscalls == SyscallEngine::kOff) {
+    return fail(Exit::kUsage,
+                "--no-children needs the ptrace engine, which gives children their "
+                "own clock back",
+                "use --engine-syscalls ptrace");
+  }
+  if (request.detach) {
+    return fail(Exit::kUsage, "--no-children needs an agent that stays", "leave out --detach");
+  }
+  if (must_outlive(request)) {
+    return fail(Exit::kUsage,
+                "--no-children cannot be for monotonic clocks: they would step back in children",
+                "leave out --no-children, or the monotonic clocks of --clocks");
+  }
+  return {};
+}
+
 bool bpf_wanted(const ShiftRequest& request) {
   return request.syscalls == SyscallEngine::kAuto || request.syscalls == SyscallEngine::kBpf;
 }
@@ -51,6 +70,12 @@ Result<SyscallChoice> SyscallSide::foresee(const ShiftRequest& request) {
   SyscallSide side;
   side.choice_.by_itself = request.syscalls == SyscallEngine::kAuto;
   if (request.syscalls == SyscallEngine::kPtrace) side.choice_.engine = RawCalls::kPtrace;
+  if (!request.children) {
+    TC_CHECK(without_children_possible(request));
+    side.choice_.engine = RawCalls::kPtrace;
+    side.choice_.why = "--no-children needs it";
+    return side.choice_;
+  }
   if (!bpf_wanted(request)) return side.choice_;
   if (const Status possible = bpf_possible(request)) {
     side.choice_.engine = RawCalls::kBpf;
@@ -103,14 +128,26 @@ Status SyscallSide::keep_if_needed() {
   return {};
 }
 
-Status SyscallSide::follow(const std::vector<pid_t>& pids) {
+Status SyscallSide::follow_name(const std::string& name, const BpfPlace& place) {
+  if (!bpf_) return {};
+  TC_CHECK(bpf_->follow_name(name, place.page));
+  names_.push_back(name);
+  return {};
+}
+
+void SyscallSide::unfollow_names() {
+  for (const std::string& name : names_) (void)bpf_->unfollow_name(name);
+  names_.clear();
+}
+
+Status SyscallSide::follow(const std::vector<pid_t>& pids, const ShiftRequest& request) {
   if (choice_.engine != RawCalls::kPtrace) return {};
-  auto following = experiment::follow(pids);
+  auto following = experiment::follow(pids, request.children);
   if (following) {
     following_ = std::move(*following);
     return {};
   }
-  if (!choice_.by_itself) return fail(following.error());
+  if (!choice_.by_itself || !request.children) return fail(following.error());
   choice_.engine = RawCalls::kUntouched;
   choice_.why += ", and ptrace cannot: " + following.error().message();
   return {};

@@ -10,6 +10,7 @@
 #include "agent/base/error.h"
 #include "agent/experiment/bpf_place.h"
 #include "agent/experiment/carrier.h"
+#include "agent/experiment/following.h"
 #include "agent/experiment/request.h"
 #include "agent/syscalls/bpf_engine.h"
 #include "agent/syscalls/ptrace_engine.h"
@@ -44,12 +45,22 @@ class SyscallSide {
   // must outlive this agent, it does from here on.
   Status keep_if_needed();
 
+  // What is executed under that name from here on is a target of that place; until
+  // unfollow_names(). Nothing without BPF.
+  Status follow_name(const std::string& name, const BpfPlace& place);
+  void unfollow_names();
+  [[nodiscard]] bool follows_names() const { return !names_.empty(); }
+
   // ptrace: follows all threads of `pids`, whose clock pages say by how much; calls from inside a
   // detoured vDSO are left to the detour. Where we chose ptrace by ourselves and it cannot be, the
   // choice says so from here on.
-  Status follow(const std::vector<pid_t>& pids);
-  [[nodiscard]] syscalls::PtraceEngine* following() { return following_.get(); }
-  void end_following() { following_.reset(); }
+  Status follow(const std::vector<pid_t>& pids, const ShiftRequest& request);
+  [[nodiscard]] syscalls::PtraceEngine* following() { return following_.engine.get(); }
+  // The leases of the targets that are followed.
+  void renew_followed(std::optional<Nanoseconds> lease, const clock::Programs& programs) {
+    following_.renew(lease, programs);
+  }
+  void end_following() { following_ = {}; }
 
  private:
   SyscallSide() = default;
@@ -60,7 +71,8 @@ class SyscallSide {
   bool outlive_ = false;
   bool kept_ = false;
   std::unique_ptr<syscalls::BpfEngine> bpf_;
-  std::unique_ptr<syscalls::PtraceEngine> following_;
+  std::vector<std::string> names_;
+  Following following_;
 };
 
 }  // namespace time_chaos::experiment

@@ -7,6 +7,7 @@
 
 #include <thread>
 
+#include "agent/base/files.h"
 #include "agent/experiment/owner.h"
 
 namespace time_chaos::experiment {
@@ -21,20 +22,38 @@ Status send_sigterm(const targets::Process& process) {
   return {};
 }
 
-// While another agent's ptrace engine follows the threads, nobody else can stop them.
-Status wait_for_tracing_owner(const Carrier& carrier) {
-  const pid_t pid = carrier.process.pid();
-  const auto owner = living_owner(carrier.found.page);
-  if (!owner || *owner == ::getpid() || !is_followed(carrier)) return {};
-  TC_TRY(const targets::Process agent, targets::Process::open(*owner));
+// `run` passes signals on to its command: asked to end, it would end that.
+bool is_run(pid_t agent) {
+  const auto line = read_file(fmt::format("/proc/{}/cmdline", agent));
+  if (!line) return false;
+  const size_t first = line->find('\0');
+  return first != std::string::npos && line->compare(first + 1, 4, "run", 4) == 0;
+}
+
+Status end_agent(pid_t owner, pid_t target) {
+  const auto before = targets::read_status(target);
+  if (!before || before->tracer == 0) return {};
+  TC_TRY(const targets::Process agent, targets::Process::open(owner));
+  if (is_run(owner)) {
+    return fail(Exit::kFailed,
+                fmt::format("time-chaos run (pid {}) serves it until its command ends", owner),
+                "end the command");
+  }
   TC_CHECK(send_sigterm(agent));
   for (int round = 0; round < kOwnerRounds; round++) {
-    const auto now = targets::read_status(pid);
+    const auto now = targets::read_status(target);
     if (!now || now->tracer == 0) return {};
     std::this_thread::sleep_for(std::chrono::milliseconds(50));
   }
-  return fail(Exit::kFailed, fmt::format("agent {} traces it and does not end", *owner),
-              fmt::format("end agent {} and try again", *owner));
+  return fail(Exit::kFailed, fmt::format("agent {} traces it and does not end", owner),
+              fmt::format("end agent {} and try again", owner));
+}
+
+// While another agent's ptrace engine follows the threads, nobody else can stop them.
+Status wait_for_tracing_owner(const Carrier& carrier) {
+  const auto owner = living_owner(carrier.found.page);
+  if (!owner || *owner == ::getpid() || !is_followed(carrier)) return {};
+  return end_agent(*owner, carrier.process.pid());
 }
 
 void forget_name(const Carrier& carrier) {
@@ -96,6 +115,15 @@ Result<Recovered> recover_carrier(const Carrier& carrier, bool force) {
         recovered.error().because_of(fmt::format("cannot recover {}", carrier.process.label())));
   }
   return recovered;
+}
+
+Status let_go(const Node& executed) {
+  auto done = end_agent(executed.executed->agent, executed.process().pid());
+  if (!done) {
+    return fail(
+        done.error().because_of(fmt::format("cannot recover {}", executed.process().label())));
+  }
+  return {};
 }
 
 }  // namespace time_chaos::experiment

@@ -11,6 +11,7 @@
 #include "agent/base/error.h"
 #include "agent/experiment/check.h"
 #include "agent/experiment/select.h"
+#include "agent/experiment/tree.h"
 #include "agent/vdso/recover.h"
 
 namespace time_chaos::experiment {
@@ -29,5 +30,9 @@ struct Recovered {
 // One process. A living agent that traces it (the ptrace engine) is asked to end first, and waited
 // for. Errors are worded as "cannot recover 77 (postgres): ...".
 Result<Recovered> recover_carrier(const Carrier& carrier, bool force);
+
+// A program that an agent follows without pages of its own: that agent is asked to end, and waited
+// for.
+Status let_go(const Node& executed);
 
 }  // namespace time_chaos::experiment

@@ -1,9 +1,14 @@
 #include "agent/syscalls/bpf_engine.h"
 
+#include <bpf/bpf.h>
 #include <fmt/format.h>
 #include <linux/capability.h>
 
+#include <array>
+#include <cerrno>
+
 #include "agent/syscalls/bpf_pins.h"
+#include "agent/syscalls/unpreempted.h"
 
 namespace time_chaos::syscalls {
 namespace {
@@ -86,6 +91,7 @@ Result<BpfEngine> BpfEngine::start(uint32_t pages) {
                       std::move(loaded->counts), std::move(loaded->programs)};
     TC_TRY(BpfState state, BpfState::over(std::move(fds)));
     BpfEngine engine(std::move(state), hooks, std::move(loaded->links));
+    engine.names_ = std::move(loaded->names);
     engine.refused_ = std::move(refused);
     if (!time) engine.no_time_ = time.error();
     if (!guard) engine.no_guard_ = guard.error();
@@ -94,6 +100,33 @@ Result<BpfEngine> BpfEngine::start(uint32_t pages) {
   std::string all;
   for (const std::string& one : refused) all += (all.empty() ? "" : "; then ") + one;
   return fail(first->kind(), "the kernel refuses its programs: " + all, first->remedy());
+}
+
+namespace {
+
+using Comm = std::array<char, TC_BPF_COMM>;
+
+// As the kernel keeps it: cut off, and filled up.
+Comm comm_of(std::string_view name) {
+  Comm comm{};
+  name.copy(comm.data(), comm.size() - 1);
+  return comm;
+}
+
+}  // namespace
+
+Status BpfEngine::follow_name(std::string_view name, uint32_t page) const {
+  const Comm comm = comm_of(name);
+  const Unpreempted meanwhile;
+  if (::bpf_map_update_elem(names_.get(), comm.data(), &page, BPF_ANY) == 0) return {};
+  return fail_errno(fmt::format("follow the name {}", name));
+}
+
+Status BpfEngine::unfollow_name(std::string_view name) const {
+  const Comm comm = comm_of(name);
+  const Unpreempted meanwhile;
+  if (::bpf_map_delete_elem(names_.get(), comm.data()) == 0 || errno == ENOENT) return {};
+  return fail_errno(fmt::format("follow the name {} no more", name));
 }
 
 Status BpfEngine::pin() const {

@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "agent/base/error.h"
@@ -38,6 +39,11 @@ class BpfEngine {
   // Why targets are not kept from setting the machine's clock; nothing where they are.
   [[nodiscard]] const std::optional<Error>& no_guard() const { return no_guard_; }
 
+  // A program of that name (its first 15 bytes) that is executed from here on is a target of that
+  // page from its first instruction on, whoever executes it.
+  Status follow_name(std::string_view name, uint32_t page) const;
+  Status unfollow_name(std::string_view name) const;
+
   // From here on it lives until unpin(state()->id()), also without this agent.
   Status pin() const;
 
@@ -50,6 +56,7 @@ class BpfEngine {
   std::shared_ptr<const BpfState> state_;
   Hooks hooks_;
   std::vector<BpfLink> links_;
+  ScopedFd names_;
   std::vector<std::string> refused_;
   std::optional<Error> no_time_;
   std::optional<Error> no_guard_;

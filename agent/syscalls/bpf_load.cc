@@ -136,6 +136,7 @@ Result<LoadedClocks> load_clocks(const Hooks& hooks, uint32_t pages) {
   loaded.page_count = pages;
   TC_TRY(loaded.targets, duplicate(bpf_map__fd(skeleton->maps.tchaos_targets)));
   TC_TRY(loaded.pages, duplicate(bpf_map__fd(skeleton->maps.tchaos_pages)));
+  TC_TRY(loaded.names, duplicate(bpf_map__fd(skeleton->maps.tchaos_names)));
   TC_TRY(loaded.counts, duplicate(bpf_map__fd(skeleton->maps.tchaos_counts)));
   TC_CHECK(attach_all(skeleton, hooks, log, loaded));
   return loaded;

@@ -21,6 +21,7 @@ struct LoadedClocks {
   ScopedFd targets;
   ScopedFd pages;
   ScopedFd counts;
+  ScopedFd names;
   uint32_t page_count = 0;
   std::vector<ScopedFd> programs;
   std::vector<BpfLink> links;

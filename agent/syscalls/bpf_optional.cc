@@ -43,6 +43,7 @@ std::unique_ptr<Skeleton, Destroy> open_sharing(const LoadedClocks& clocks) {
     if (name == "tchaos_targets") fd = clocks.targets.get();
     if (name == "tchaos_pages") fd = clocks.pages.get();
     if (name == "tchaos_counts") fd = clocks.counts.get();
+    if (name == "tchaos_names") fd = clocks.names.get();
     if (fd >= 0 && ::bpf_map__reuse_fd(map, fd) != 0) return nullptr;
   }
   return skeleton;

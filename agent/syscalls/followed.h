@@ -22,6 +22,9 @@ struct FollowedProcess {
   uint64_t vdso_end = 0;
   // Its parent is not known yet: `target` is a guess until the parent reports the birth.
   bool provisional = false;
+  // It has become another program since it is followed: its vDSO is hidden. Monotonic clocks are
+  // left alone in it, because they would step back when it is let go.
+  bool executed = false;
   std::optional<tracee::Memory> memory;  // opened when first needed
   RecentWrites writes;
 
@@ -30,10 +33,12 @@ struct FollowedProcess {
     vdso_start = parent.vdso_start;
     vdso_end = parent.vdso_end;
     provisional = parent.provisional;
+    executed = parent.executed;
   }
   // A new program: a vDSO without a detour, an address space that has to be opened anew.
   void after_exec() {
     vdso_start = vdso_end = 0;
+    executed = true;
     memory.reset();
     writes = {};
   }
@@ -45,6 +50,13 @@ struct FollowedThread {
   bool interrupted = false;      // by us; its stop has not been seen yet
   int retries = 0;               // calls that ended with EINTR, in a row
   uint64_t writes_at_entry = 0;  // process->writes.count() when the present call began
+  // The present call was made to fail by a changed argument (guard.h).
+  struct Refused {
+    int argument = 0;
+    uint64_t value = 0;  // what it was
+    bool narrow = false;
+  };
+  std::optional<Refused> refused = {};
 };
 
 }  // namespace time_chaos::syscalls

@@ -7,10 +7,12 @@
 #include <algorithm>
 #include <utility>
 
+#include "agent/syscalls/guard.h"
 #include "agent/syscalls/needless_eintr.h"
 #include "agent/syscalls/shift_call.h"
 #include "agent/targets/process.h"
 #include "agent/tracee/following.h"
+#include "agent/tracee/hidden_vdso.h"
 
 namespace time_chaos::syscalls {
 
@@ -48,6 +50,13 @@ void Follower::look_at(pid_t tid) {
   if (found == threads_.end()) return meet(tid);
   const auto stop = found->second.thread.poll_stop();
   if (stop && *stop) handle(found->second, **stop);
+  note_if_idle();
+}
+
+void Follower::note_if_idle() {
+  if (idle_ || leaving_ || !threads_.empty() || !unborn_.empty()) return;
+  idle_ = true;
+  ledger_.note_idle();
 }
 
 void Follower::meet(pid_t tid) {
@@ -57,11 +66,33 @@ void Follower::meet(pid_t tid) {
   if ((*stop)->kind == Stop::Kind::kExited) {
     tracee::reap(tid);
     unborn_.erase(tid);
-    return;
+    return note_if_idle();
   }
   const auto process = process_of(tid);
   adopted = tracee::SeizedThread::adopt(process->pid, tid);
-  handle(add(tid, adopted, process), **stop);
+  FollowedThread& thread = add(tid, adopted, process);
+  const bool child = process->pid == tid;
+  if (child && process->target->release && !leaving_) return release(thread, **stop);
+  handle(thread, **stop);
+}
+
+// A child that is not to be followed, before its first instruction. What shares its parent's memory
+// (vfork) has the parent's clock in its vDSO until it executes something: writing there would take
+// the parent's as well.
+void Follower::release(FollowedThread& child, const Stop& stop) {
+  const FollowedProcess& process = *child.process;
+  if (!process.executed && !shares_memory(process.pid) && !process.target->release(child.thread)) {
+    ledger_.count_failed(process.target->pid);
+  }
+  processes_.erase(process.pid);
+  detach(child, stop.kind == Stop::Kind::kSignal ? stop.signal : 0);
+  note_if_idle();
+}
+
+bool Follower::shares_memory(pid_t child) const {
+  return std::any_of(processes_.begin(), processes_.end(), [&](const auto& other) {
+    return other.first != child && tracee::share_memory(other.first, child);
+  });
 }
 
 FollowedThread& Follower::add(pid_t tid, tracee::SeizedThread thread,
@@ -133,6 +164,7 @@ void Follower::at_syscall(FollowedThread& thread, bool interrupted) {
   const auto stop = tracee::read_syscall_stop(thread.thread);
   if (!stop || stop->phase != tracee::SyscallStop::Phase::kExit) {
     thread.writes_at_entry = thread.process->writes.count();
+    if (stop) guard(thread, *stop);
     // Not detached here, not even when leaving: PTRACE_DETACH marks the thread as having a signal
     // (__ptrace_unlink, kernel/ptrace.c), and its call would end at once with EINTR. Interrupted
     // anew, it stops at the exit, where that can be put right.
@@ -140,12 +172,13 @@ void Follower::at_syscall(FollowedThread& thread, bool interrupted) {
     (void)thread.thread.resume_to_syscall();
     return;
   }
+  (void)finish_refused_call(thread);
   const FollowedProcess& process = *thread.process;
   const bool in_detour = stop->instruction_pointer >= process.vdso_start &&
                          stop->instruction_pointer < process.vdso_end;
   const auto registers = thread.thread.registers();
-  if (registers && !in_detour && stop->arch == tracee::audit_arch()) {
-    const auto shifted = shift_call(thread, *registers);
+  if (registers && !in_detour) {
+    const auto shifted = shift_call(thread, *registers, stop->arch);
     if (!shifted) ledger_.count_failed(process.target->pid);
     if (shifted && *shifted) ledger_.count_shifted(process.target->pid);
   }
@@ -162,6 +195,12 @@ void Follower::at_syscall(FollowedThread& thread, bool interrupted) {
   go_on(thread);
 }
 
+void Follower::guard(FollowedThread& thread, const tracee::SyscallStop& stop) {
+  if (stop.phase != tracee::SyscallStop::Phase::kEntry) return;
+  const auto refused = refuse_setting(thread, stop);
+  if (refused && *refused) ledger_.count_refused(thread.process->target->pid);
+}
+
 void Follower::interrupt(FollowedThread& thread) {
   thread.interrupted = thread.thread.request_interrupt().has_value();
 }
@@ -176,17 +215,35 @@ void Follower::at_event(FollowedThread& thread, const Stop& stop) {
     if (born == threads_.end()) {
       if (traced_by_us(other)) unborn_[other] = thread.process;
     } else if (born->second.process->provisional) {
-      ledger_.drop_thread(born->second.process->target->pid);
+      const pid_t guessed = born->second.process->target->pid;
       born->second.process->descend_from(*thread.process);
-      ledger_.add_thread(born->second.process->target->pid);
+      ledger_.move_thread(guessed, born->second.process->target->pid);
     }
   }
   if (event == tracee::Event::kExec) {
-    thread.process->after_exec();
     // The thread that called exec has its process's id now; the id it had is nobody's.
     if (other != thread.thread.tid()) forget(other);
+    begin_program(thread);
   }
   go_on(thread);
+}
+
+// The new program has executed nothing yet. Without a vDSO it makes a system call for every
+// reading. While leaving it is let go instead: its readings are real from the first on.
+void Follower::begin_program(FollowedThread& thread) {
+  FollowedProcess& process = *thread.process;
+  process.after_exec();
+  thread.refused.reset();
+  if (leaving_) return;
+  const Status hidden = [&]() -> Status {
+    TC_TRY(const tracee::Registers registers, thread.thread.registers());
+    TC_TRY(process.memory, tracee::Memory::open(process.pid));
+    process.memory->poke_through(thread.thread);
+    auto done = tracee::hide_vdso(*process.memory, registers, process.target->pid);
+    process.memory->stop_poking();
+    return done ? Status() : fail(done.error());
+  }();
+  ledger_.count_program(process.target->pid, hidden.has_value());
 }
 
 void Follower::at_end(FollowedThread& thread, const Stop& stop) {

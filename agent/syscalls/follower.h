@@ -15,6 +15,7 @@
 #include "agent/base/error.h"
 #include "agent/syscalls/followed.h"
 #include "agent/syscalls/ledger.h"
+#include "agent/tracee/following.h"
 
 namespace time_chaos::syscalls {
 
@@ -27,6 +28,8 @@ class Follower {
   // until each has stopped once (or cannot before it returns to user mode). After an error:
   // let_go().
   Status attach();
+  // A child that a target has forked before it was seized: the same. kNoTarget: it has ended.
+  Status include(pid_t pid, pid_t target);
   // Serves until `bell`, a child of this thread, has ended.
   void follow(pid_t bell);
   // Interrupts and detaches all. There must be no bell any more. A thread that cannot stop (in
@@ -35,12 +38,16 @@ class Follower {
 
  private:
   Status seize_all(const PtraceTarget& target);
+  Status seize_process(pid_t pid, std::shared_ptr<FollowedProcess> process);
   void await_first_stops();
   [[nodiscard]] bool traced_by_us(pid_t tid) const;
 
   void pump();  // all that is reported now
   void look_at(pid_t tid);
   void meet(pid_t tid);  // a thread that the kernel attached
+  void release(FollowedThread& child, const tracee::Stop& stop);
+  [[nodiscard]] bool shares_memory(pid_t child) const;
+  void note_if_idle();
   FollowedThread& add(pid_t tid, tracee::SeizedThread thread,
                       std::shared_ptr<FollowedProcess> process);
   std::shared_ptr<FollowedProcess> process_of(pid_t tid);
@@ -51,6 +58,8 @@ class Follower {
   void at_syscall(FollowedThread& thread, bool interrupted);
   void at_event(FollowedThread& thread, const tracee::Stop& stop);
   void at_end(FollowedThread& thread, const tracee::Stop& stop);
+  void begin_program(FollowedThread& thread);
+  void guard(FollowedThread& thread, const tracee::SyscallStop& stop);
   void interrupt(FollowedThread& thread);
   void go_on(FollowedThread& thread, int signal = 0);
   void detach(FollowedThread& thread, int signal = 0);
@@ -59,6 +68,7 @@ class Follower {
   Ledger& ledger_;
   pid_t self_;
   bool leaving_ = false;
+  bool idle_ = false;
   std::unordered_map<pid_t, FollowedThread> threads_;
   std::map<pid_t, std::shared_ptr<FollowedProcess>> processes_;
   // Threads and children whose birth was reported by the parent, and who have not stopped yet.

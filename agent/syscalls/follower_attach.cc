@@ -51,17 +51,31 @@ Status Follower::seize_all(const PtraceTarget& target) {
   process->vdso_start = target.vdso_start;
   process->vdso_end = target.vdso_end;
   process->provisional = false;
+  return seize_process(target.pid, process);
+}
 
+Status Follower::include(pid_t pid, pid_t target) {
+  const auto parent = processes_.find(target);
+  if (parent == processes_.end() || processes_.contains(pid)) return {};
+  auto& process = processes_[pid] = std::make_shared<FollowedProcess>();
+  process->descend_from(*parent->second);
+  process->pid = pid;
+  Status seized = seize_process(pid, process);
+  if (!seized) processes_.erase(pid);
+  return seized;
+}
+
+Status Follower::seize_process(pid_t pid, std::shared_ptr<FollowedProcess> process) {
   // A thread can make another while we look; those of seized threads are attached by the kernel.
   for (int clean = 0; clean < 2;) {
     bool any = false;
-    std::vector<pid_t> tids = targets::list_threads(target.pid);
+    std::vector<pid_t> tids = targets::list_threads(pid);
     // The main thread last: whether the kernel keeps an ignored signal of the process is decided by
     // whether that one is traced, and it would then wake threads that nobody watches yet.
     std::reverse(tids.begin(), tids.end());
     for (const pid_t tid : tids) {
       if (threads_.contains(tid)) continue;
-      const auto seized = tracee::SeizedThread::seize(target.pid, tid, tracee::follow_options());
+      const auto seized = tracee::SeizedThread::seize(pid, tid, tracee::follow_options());
       if (!seized) {
         if (seized.error().kind() == Exit::kNoTarget || traced_by_us(tid)) continue;
         return fail(seized.error());
@@ -95,6 +109,9 @@ void Follower::await_first_stops() {
 
 void Follower::let_go() {
   leaving_ = true;
+  for (const auto& [pid, process] : processes_) {
+    if (process->executed) ledger_.note_released(pid);
+  }
   for (auto& [tid, thread] : threads_) interrupt(thread);
   const auto start = steady_clock::now();
   for (;;) {

@@ -1,20 +1,29 @@
 // What the engine has done, by target: written by the tracer's thread, read by any.
 #pragma once
 
+#include <sys/eventfd.h>
 #include <sys/types.h>
+#include <unistd.h>
 
+#include <atomic>
 #include <cstdint>
 #include <map>
 #include <mutex>
 #include <optional>
+#include <vector>
+
+#include "agent/base/scoped_fd.h"
 
 namespace time_chaos::syscalls {
 
 // Of a target and the children that are followed because of it.
 struct Counters {
-  uint64_t shifted = 0;  // calls whose result was changed
-  uint64_t failed = 0;   // calls whose result should have been changed and could not
-  uint64_t threads = 0;  // followed now
+  uint64_t shifted = 0;          // calls whose result was changed
+  uint64_t failed = 0;           // calls whose result should have been changed and could not
+  uint64_t threads = 0;          // followed now
+  uint64_t refused = 0;          // calls that would have set a clock of the machine
+  uint64_t programs = 0;         // executed, with their vDSO hidden
+  uint64_t failed_programs = 0;  // executed, whose vDSO could not be hidden
 };
 
 class Ledger {
@@ -25,16 +34,45 @@ class Ledger {
   void count_failed(pid_t target) {
     with(target, [](Record& r) { r.counters.failed++; });
   }
+  void count_refused(pid_t target) {
+    with(target, [](Record& r) { r.counters.refused++; });
+  }
+  void count_program(pid_t target, bool hidden) {
+    with(target, [&](Record& r) { (hidden ? r.counters.programs : r.counters.failed_programs)++; });
+  }
   void add_thread(pid_t target) {
     with(target, [](Record& r) { r.counters.threads++; });
   }
   void drop_thread(pid_t target) {
     with(target, [](Record& r) { r.counters.threads--; });
   }
+  // In one step, so that the sum is never wrong.
+  void move_thread(pid_t from, pid_t to) {
+    const std::lock_guard lock(mutex_);
+    records_[from].counters.threads--;
+    records_[to].counters.threads++;
+  }
+  // A process that is another program than the one that was shifted, and is let go.
+  void note_released(pid_t pid) {
+    const std::lock_guard lock(mutex_);
+    released_.push_back(pid);
+  }
+  // Nobody is followed any more.
+  void note_idle() {
+    idle_ = true;
+    const uint64_t one = 1;
+    (void)!::write(idle_fd_.get(), &one, sizeof one);
+  }
   void note_end(pid_t target, int status) {
     with(target, [&](Record& r) { r.exit_status = status; });
   }
 
+  [[nodiscard]] bool idle() const { return idle_; }
+  [[nodiscard]] int idle_fd() const { return idle_fd_.get(); }
+  [[nodiscard]] std::vector<pid_t> released() const {
+    const std::lock_guard lock(mutex_);
+    return released_;
+  }
   [[nodiscard]] Counters counters(pid_t target) const { return copy(target).counters; }
   [[nodiscard]] std::optional<int> exit_status(pid_t target) const {
     return copy(target).exit_status;
@@ -58,6 +96,9 @@ class Ledger {
 
   mutable std::mutex mutex_;
   std::map<pid_t, Record> records_;
+  std::vector<pid_t> released_;
+  std::atomic<bool> idle_ = false;
+  ScopedFd idle_fd_{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
 };
 
 }  // namespace time_chaos::syscalls

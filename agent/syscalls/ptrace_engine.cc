@@ -1,6 +1,7 @@
 #include "agent/syscalls/ptrace_engine.h"
 
 #include <pthread.h>
+#include <sys/resource.h>
 
 #include <csignal>
 #include <utility>
@@ -20,10 +21,20 @@ void leave_signals_to_others() {
   ::pthread_sigmask(SIG_SETMASK, &all, nullptr);
 }
 
+// A file descriptor for the memory of each process that is followed: more than the usual 1024 may
+// be wanted. Children of ours were made before.
+void allow_many_files() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 }  // namespace
 
 Result<std::unique_ptr<PtraceEngine>> PtraceEngine::start(std::vector<PtraceTarget> targets) {
   std::unique_ptr<PtraceEngine> engine(new PtraceEngine(std::move(targets)));
+  allow_many_files();
   std::promise<Status> attached;
   auto outcome = attached.get_future();
   engine->tracer_ = std::thread(
@@ -51,15 +62,33 @@ void PtraceEngine::trace(std::promise<Status> attached) {
   attached.set_value({});
   for (;;) {
     follower.follow(bell_->pid());
-    const std::lock_guard lock(mutex_);
-    auto next = stopping_ ? fail(Exit::kOk, "") : Doorbell::hang();
-    if (!next) {
-      bell_.reset();  // reaped: what is reported from here on are tracees
-      break;
+    std::vector<Inclusion> inclusions;
+    {
+      const std::lock_guard lock(mutex_);
+      inclusions.swap(inclusions_);
+      auto next = stopping_ ? fail(Exit::kOk, "") : Doorbell::hang();
+      if (!next) {
+        bell_.reset();  // reaped: what is reported from here on are tracees
+        for (Inclusion& one : inclusions) one.done.set_value(fail(Exit::kFailed, "it ends"));
+        break;
+      }
+      bell_ = std::move(*next);
     }
-    bell_ = std::move(*next);  // somebody else killed the helper
+    for (Inclusion& one : inclusions) one.done.set_value(follower.include(one.child, one.target));
   }
   follower.let_go();
+}
+
+Status PtraceEngine::include(pid_t child, pid_t target) {
+  std::future<Status> done;
+  {
+    const std::lock_guard lock(mutex_);
+    if (!bell_) return fail(Exit::kFailed, "the ptrace engine has ended");
+    Inclusion& one = inclusions_.emplace_back(Inclusion{child, target, {}});
+    done = one.done.get_future();
+    bell_->ring();
+  }
+  return done.get();
 }
 
 void PtraceEngine::stop() {

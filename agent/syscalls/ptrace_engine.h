@@ -37,11 +37,20 @@ class PtraceEngine {
   PtraceEngine& operator=(PtraceEngine&&) = delete;
   ~PtraceEngine() { stop(); }
 
+  // A child that a target has forked before start(): follows it as those that come after. kNoTarget
+  // when it has ended.
+  Status include(pid_t child, pid_t target);
+
   [[nodiscard]] Counters counters(pid_t target) const { return ledger_.counters(target); }
   // As waitpid's status, of a target that ended while it was followed.
   [[nodiscard]] std::optional<int> exit_status(pid_t target) const {
     return ledger_.exit_status(target);
   }
+  // True once no target and no descendant of one is left; the file descriptor is readable then.
+  [[nodiscard]] bool idle() const { return ledger_.idle(); }
+  [[nodiscard]] int idle_fd() const { return ledger_.idle_fd(); }
+  // After stop(): the processes that had become other programs, and lived when they were let go.
+  [[nodiscard]] std::vector<pid_t> released() const { return ledger_.released(); }
 
   // Lets go of every thread; once it has returned no call is shifted. Idempotent, from any thread.
   void stop();
@@ -52,9 +61,15 @@ class PtraceEngine {
 
   std::vector<PtraceTarget> targets_;
   Ledger ledger_;
-  std::mutex mutex_;  // bell_, stopping_
+  struct Inclusion {
+    pid_t child = 0;
+    pid_t target = 0;
+    std::promise<Status> done;
+  };
+  std::mutex mutex_;  // bell_, stopping_, inclusions_
   std::optional<Doorbell> bell_;
   bool stopping_ = false;
+  std::vector<Inclusion> inclusions_;
   std::once_flag stopped_;
   std::thread tracer_;
 };

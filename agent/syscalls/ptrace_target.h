@@ -8,6 +8,7 @@
 
 #include "agent/base/error.h"
 #include "agent/clock/map_plan.h"
+#include "agent/tracee/seized_thread.h"
 
 namespace time_chaos::syscalls {
 
@@ -19,6 +20,9 @@ struct PtraceTarget {
   uint64_t vdso_end = 0;
   // The maps in force; asked by the tracer's thread at every call that may have to be shifted.
   std::function<Result<clock::ClockMaps>()> maps;
+  // If there is one, children are not followed: each is given back its own clock by this, before
+  // its first instruction, and let go.
+  std::function<Status(tracee::SeizedThread& child)> release = {};
 };
 
 }  // namespace time_chaos::syscalls

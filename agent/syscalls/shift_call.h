@@ -7,10 +7,10 @@
 
 namespace time_chaos::syscalls {
 
-// `thread` stands at the exit of a 64-bit system call with these registers. True if the result was
-// changed; false if there was nothing to change: another call, a call that failed, a clock without
-// a map, a map that shows real time. An error leaves the host's reading.
-Result<bool> shift_call(FollowedThread& thread, const tracee::Registers& registers);
+// `thread` stands at the exit of a system call of `arch` (AUDIT_ARCH_*) with these registers. True
+// if the result was changed; false if there was nothing to change: another call, a call that
+// failed, a clock without a map, a map that shows real time. An error leaves the host's reading.
+Result<bool> shift_call(FollowedThread& thread, const tracee::Registers& registers, uint32_t arch);
 
 // What the host's clock read, to the nanosecond as far as that can be known, when time(2) returned
 // `seconds`; `coarse` is CLOCK_REALTIME_COARSE somewhat later. time(2) returns that clock's seconds

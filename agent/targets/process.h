@@ -56,6 +56,10 @@ Result<ProcStat> read_stat(pid_t pid);
 // Field 22 of /proc/PID/stat, clock ticks since boot; comm may hold spaces and parentheses.
 Result<uint64_t> parse_start_time(std::string_view stat_text);
 Result<uint64_t> read_start_time(pid_t pid);
+// Field 28: where the stack began when the program was executed (argc is there). kNotPermitted
+// where the kernel does not tell us.
+Result<uint64_t> parse_stack_start(std::string_view stat_text);
+Result<uint64_t> read_stack_start(pid_t pid);
 // PF_KTHREAD in field 9 of /proc/PID/stat.
 Result<bool> is_kernel_thread(pid_t pid);
 

@@ -13,6 +13,7 @@ constexpr uint64_t kPfKthread = 0x00200000;  // PF_KTHREAD, include/linux/sched.
 constexpr int kStateField = 3;
 constexpr int kFlagsField = 9;
 constexpr int kStartTimeField = 22;
+constexpr int kStackStartField = 28;
 
 }  // namespace
 
@@ -53,6 +54,24 @@ Result<uint64_t> parse_start_time(std::string_view stat_text) {
 Result<uint64_t> read_start_time(pid_t pid) {
   TC_TRY(const ProcStat stat, read_stat(pid));
   return stat.start_time;
+}
+
+Result<uint64_t> parse_stack_start(std::string_view text) {
+  const size_t close = text.rfind(')');
+  std::string_view rest = close == std::string_view::npos ? "" : trimmed(text.substr(close + 1));
+  std::string_view field;
+  for (int number = kStateField; number <= kStackStartField; ++number) field = next_field(rest);
+  const auto value = to_number<uint64_t>(field);
+  if (!value) return fail(Exit::kFailed, "process stat: no start of the stack");
+  if (*value == 0) {
+    return fail(Exit::kNotPermitted, "the kernel does not show its stack", "run as root");
+  }
+  return *value;
+}
+
+Result<uint64_t> read_stack_start(pid_t pid) {
+  TC_TRY(const std::string text, read_process_file(pid, "stat"));
+  return parse_stack_start(text);
 }
 
 Result<bool> is_kernel_thread(pid_t pid) {

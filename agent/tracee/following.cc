@@ -1,10 +1,15 @@
 #include "agent/tracee/following.h"
 
 #include <fmt/format.h>
+#include <linux/kcmp.h>
 #include <sys/ptrace.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <iterator>
 
 namespace time_chaos::tracee {
 namespace {
@@ -49,8 +54,14 @@ Result<SyscallStop> read_syscall_stop(const SeizedThread& stopped) {
   if (::ptrace(PTRACE_GET_SYSCALL_INFO, stopped.tid(), sizeof info, &info) < 0) {
     return fail_errno(fmt::format("system call of thread {}", stopped.tid()));
   }
-  SyscallStop stop{SyscallStop::Phase::kNone, info.arch, info.instruction_pointer};
-  if (info.op == PTRACE_SYSCALL_INFO_ENTRY) stop.phase = SyscallStop::Phase::kEntry;
+  SyscallStop stop;
+  stop.arch = info.arch;
+  stop.instruction_pointer = info.instruction_pointer;
+  if (info.op == PTRACE_SYSCALL_INFO_ENTRY) {
+    stop.phase = SyscallStop::Phase::kEntry;
+    stop.number = static_cast<int64_t>(info.entry.nr);
+    std::copy(std::begin(info.entry.args), std::end(info.entry.args), std::begin(stop.arguments));
+  }
   if (info.op == PTRACE_SYSCALL_INFO_EXIT) stop.phase = SyscallStop::Phase::kExit;
   return stop;
 }
@@ -62,6 +73,10 @@ Result<pid_t> wait_any() {
 
 Result<std::optional<pid_t>> poll_any() {
   return report(WNOHANG);
+}
+
+bool share_memory(pid_t one, pid_t other) {
+  return ::syscall(SYS_kcmp, one, other, KCMP_VM, 0, 0) <= 0;
 }
 
 void take_event(pid_t tid) {

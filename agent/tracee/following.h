@@ -32,6 +32,9 @@ struct SyscallStop {
   Phase phase = Phase::kNone;
   uint32_t arch = 0;                 // AUDIT_ARCH_*: 32-bit calls of 64-bit programs differ
   uint64_t instruction_pointer = 0;  // behind the system call instruction
+  // At an entry.
+  int64_t number = -1;
+  uint64_t arguments[6] = {};
 };
 Result<SyscallStop> read_syscall_stop(const SeizedThread& stopped);
 
@@ -40,6 +43,9 @@ Result<SyscallStop> read_syscall_stop(const SeizedThread& stopped);
 // tracees of the process's other threads are not seen (__WNOTHREAD). kNoTarget: there are none.
 Result<pid_t> wait_any();
 Result<std::optional<pid_t>> poll_any();  // what is there now, or nothing
+
+// Two processes in one address space (vfork, CLONE_VM). True also where the kernel does not say.
+bool share_memory(pid_t one, pid_t other);
 
 // Takes the report of an event stop; nothing is lost by that but the report. An exec that changed
 // the thread's id is answered with ESRCH until then (looks_like_a_spurious_pid, kernel/ptrace.c).

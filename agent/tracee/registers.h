@@ -23,6 +23,11 @@ struct Registers {
   [[nodiscard]] int64_t result() const;
   void set_result(int64_t value);
   [[nodiscard]] uint64_t argument(int index) const;  // 0..5, of a system call
+  // The same for a call of 32-bit code.
+  [[nodiscard]] uint64_t narrow_argument(int index) const;
+  void set_argument(int index, uint64_t value, bool narrow);
+  // The thread runs 32-bit code.
+  [[nodiscard]] bool narrow() const;
 
   // The kernel will run the call again (or turn it into EINTR if it delivers a signal): one of
   // -ERESTARTSYS, -ERESTARTNOINTR, -ERESTARTNOHAND, -ERESTART_RESTARTBLOCK (include/linux/errno.h).
@@ -45,7 +50,6 @@ bool operator==(const Registers& a, const Registers& b);
 // System call numbers that the rest of the agent needs, by architecture.
 struct CallNumbers {
   int64_t mmap, munmap, madvise, restart_syscall;
-  int64_t clock_gettime, gettimeofday, time;  // -1 where there is none
 };
 CallNumbers call_numbers();
 uint32_t audit_arch();
@@ -60,8 +64,8 @@ struct SignalFrame {
 std::optional<SignalFrame> signal_frame_at(std::span<const uint64_t> words, size_t index);
 
 // True for a blocking call after which -EINTR is all the kernel offers: a thread in one of them is
-// the last choice for an interruption.
-bool never_restarted(int64_t call);
+// the last choice for an interruption. `narrow`: a call of 32-bit code.
+bool never_restarted(int64_t call, bool narrow = false);
 // True for a call that goes on by restart_syscall(2) after an interruption: a good choice.
 bool sleeps_with_restart_block(int64_t call);
 

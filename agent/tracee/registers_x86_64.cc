@@ -27,6 +27,23 @@ constexpr int64_t kNeverRestarted[] = {
     SYS_connect,
 };
 
+// The same of i386 (arch/x86/entry/syscalls/syscall_32.tbl), in the same order; behind them
+// semtimedop, rt_sigtimedwait, io_pgetevents and recvmmsg with 64-bit times, and socketcall and
+// ipc, through which older programs make some of the others.
+constexpr int64_t kNeverRestartedI386[] = {
+    256, 319, 441, 177, 247, 385, 371, 372, 337, 364, 369, 370,
+    345, 3,   4,   145, 146, 362, 420, 421, 416, 417, 102, 117,
+};
+// Where the arguments of a call are, and those of a call of 32-bit code.
+using Register = decltype(user_regs_struct::rdi) user_regs_struct::*;
+constexpr Register kArguments[] = {&user_regs_struct::rdi, &user_regs_struct::rsi,
+                                   &user_regs_struct::rdx, &user_regs_struct::r10,
+                                   &user_regs_struct::r8,  &user_regs_struct::r9};
+constexpr Register kNarrowArguments[] = {&user_regs_struct::rbx, &user_regs_struct::rcx,
+                                         &user_regs_struct::rdx, &user_regs_struct::rsi,
+                                         &user_regs_struct::rdi, &user_regs_struct::rbp};
+constexpr uint64_t kSegmentOf32BitCode = 0x23;  // __USER32_CS
+
 constexpr int64_t kRestartBlockSleeps[] = {
     SYS_nanosleep, SYS_clock_nanosleep, SYS_poll, SYS_futex, SYS_restart_syscall,
 };
@@ -56,20 +73,23 @@ void Registers::set_result(int64_t value) {
 }
 
 uint64_t Registers::argument(int index) const {
-  switch (index) {
-    case 0:
-      return raw.rdi;
-    case 1:
-      return raw.rsi;
-    case 2:
-      return raw.rdx;
-    case 3:
-      return raw.r10;
-    case 4:
-      return raw.r8;
-    default:
-      return raw.r9;
+  return raw.*kArguments[index];
+}
+
+uint64_t Registers::narrow_argument(int index) const {
+  return static_cast<uint32_t>(raw.*kNarrowArguments[index]);
+}
+
+void Registers::set_argument(int index, uint64_t value, bool narrow) {
+  if (narrow) {
+    raw.*kNarrowArguments[index] = static_cast<uint32_t>(value);
+  } else {
+    raw.*kArguments[index] = value;
   }
+}
+
+bool Registers::narrow() const {
+  return raw.cs == kSegmentOf32BitCode;
 }
 
 bool Registers::restarting() const {
@@ -92,7 +112,7 @@ Registers Registers::resumed() const {
 }
 
 bool Registers::interrupted_without_restart() const {
-  return call() >= 0 && result() == -EINTR && never_restarted(call());
+  return call() >= 0 && result() == -EINTR && never_restarted(call(), narrow());
 }
 
 Registers Registers::call_again() const {
@@ -111,10 +131,7 @@ CallNumbers call_numbers() {
   return {.mmap = SYS_mmap,
           .munmap = SYS_munmap,
           .madvise = SYS_madvise,
-          .restart_syscall = SYS_restart_syscall,
-          .clock_gettime = SYS_clock_gettime,
-          .gettimeofday = SYS_gettimeofday,
-          .time = SYS_time};
+          .restart_syscall = SYS_restart_syscall};
 }
 
 uint32_t audit_arch() {
@@ -129,7 +146,11 @@ std::optional<SignalFrame> signal_frame_at(std::span<const uint64_t> words, size
   return SignalFrame{words[index], words[index - 1]};
 }
 
-bool never_restarted(int64_t call) {
+bool never_restarted(int64_t call, bool narrow) {
+  if (narrow) {
+    return std::find(std::begin(kNeverRestartedI386), std::end(kNeverRestartedI386), call) !=
+           std::end(kNeverRestartedI386);
+  }
   return std::find(std::begin(kNeverRestarted), std::end(kNeverRestarted), call) !=
          std::end(kNeverRestarted);
 }

@@ -142,7 +142,9 @@ std::vector<pid_t> sharers(const std::string& identity) {
     if (!mappings) continue;
     const auto& all = mappings->all();
     const bool shares = std::any_of(all.begin(), all.end(), [&](const targets::Mapping& mapping) {
-      return may_be_clock_page(mapping) && identity_of(mapping) == identity;
+      if (!may_be_clock_page(mapping) || identity_of(mapping) != identity) return false;
+      // Not an agent that has it mapped in order to change it.
+      return may_be_code(mappings->at(mapping.start - 1));
     });
     if (shares) pids.push_back(pid);
   }

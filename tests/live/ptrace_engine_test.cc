@@ -10,19 +10,6 @@ namespace {
 
 using std::chrono::hours;
 
-Arguments traced(pid_t pid, const std::string& offset, const Arguments& more = {}) {
-  Arguments result{"agent", "--pid",  std::to_string(pid), "--offset",
-                   offset,  "--json", "--engine-syscalls", "ptrace"};
-  result.insert(result.end(), more.begin(), more.end());
-  return result;
-}
-
-Result<HeldShift> trace(pid_t pid, const std::string& offset, const Arguments& more = {}) {
-  TC_TRY(Agent agent, Agent::start(traced(pid, offset, more)));
-  TC_TRY(nlohmann::json shifted, agent.wait_event("shifted"));
-  return HeldShift{std::move(agent), std::move(shifted), host_mono_ns()};
-}
-
 Result<Child> start_raw() {
   TC_TRY(Child child, start_target("rawclocks"));
   TC_TRY([[maybe_unused]] const Reading first, next_reading(child, 0));
@@ -33,7 +20,7 @@ Result<Child> start_raw() {
 TEST(PtraceEngine, SystemCallsAndVdsoAgree) {
   ASSERT_VALUE(Child child, start_raw());
   ASSERT_VALUE(const Snapshot before, Snapshot::take(child.pid()));
-  ASSERT_VALUE(HeldShift held, trace(child.pid(), "1h"));
+  ASSERT_VALUE(HeldShift held, trace_held(child.pid(), "1h"));
   EXPECT_EQ(member(member(held.shifted, "engines"), "vdso"), "detour");
   EXPECT_EQ(member(member(held.shifted, "engines"), "syscalls"), "ptrace");
   EXPECT_STATUS(check_shift(
@@ -55,7 +42,7 @@ TEST(PtraceEngine, ShiftsOnce) {
     const ClockTarget& target = clock_target(name);
     if (target.missing()) continue;
     ASSERT_VALUE(Child child, start_clock_target(target));
-    ASSERT_VALUE(HeldShift held, trace(child.pid(), "1h"));
+    ASSERT_VALUE(HeldShift held, trace_held(child.pid(), "1h"));
     EXPECT_STATUS(check_shift(
         child, {.expected = hours{1}, .since = held.since, .count = 5, .unshifted = {}}));
     ASSERT_VALUE(const auto recovered, stop_agent(held.agent));
@@ -66,7 +53,7 @@ TEST(PtraceEngine, ShiftsOnce) {
 TEST(PtraceEngine, AloneItShiftsOnlySystemCalls) {
   ASSERT_VALUE(Child child, start_raw());
   ASSERT_VALUE(const Snapshot before, Snapshot::take(child.pid()));
-  ASSERT_VALUE(HeldShift held, trace(child.pid(), "1h", {"--engine-vdso", "off"}));
+  ASSERT_VALUE(HeldShift held, trace_held(child.pid(), "1h", {"--engine-vdso", "off"}));
   EXPECT_STATUS(check_shift(
       child, {.expected = hours{1}, .since = held.since, .count = 5, .unshifted = {"vdso"}}));
   ASSERT_VALUE(const Snapshot during, Snapshot::take(child.pid()));
@@ -79,7 +66,7 @@ TEST(PtraceEngine, AloneItShiftsOnlySystemCalls) {
 
 TEST(PtraceEngine, SignalsArePassedOn) {
   ASSERT_VALUE(Child child, start_raw());
-  ASSERT_VALUE(HeldShift held, trace(child.pid(), "1h"));
+  ASSERT_VALUE(HeldShift held, trace_held(child.pid(), "1h"));
   for (int sent = 1; sent <= 20; ++sent) {
     ASSERT_STATUS(child.signal(SIGUSR1));
     int64_t seen = -1;
@@ -97,7 +84,7 @@ TEST(PtraceEngine, SignalsArePassedOn) {
 
 TEST(PtraceEngine, GroupStopsArePassedOn) {
   ASSERT_VALUE(Child child, start_raw());
-  ASSERT_VALUE(HeldShift held, trace(child.pid(), "1h"));
+  ASSERT_VALUE(HeldShift held, trace_held(child.pid(), "1h"));
   for (int i = 0; i < 3; ++i) {
     ASSERT_STATUS(child.signal(SIGSTOP));
     std::this_thread::sleep_for(Milliseconds{200});
@@ -119,7 +106,7 @@ TEST(PtraceEngine, ManyThreads) {
   churn.allow({Nanoseconds{0}, hours{1}});
   for (int i = 0; i < 3; ++i) {
     for (Torture* target : {&hot, &churn}) {
-      ASSERT_VALUE(HeldShift held, trace(target->pid(), "1h"));
+      ASSERT_VALUE(HeldShift held, trace_held(target->pid(), "1h"));
       ASSERT_STATUS(target->progress(200));
       ASSERT_VALUE(const Nanoseconds now, target->fresh_shift(host_mono_ns()));
       EXPECT_LE(std::chrono::abs(now - hours{1}), kReadingTolerance);
@@ -137,7 +124,7 @@ TEST(PtraceEngine, AgentIsKilled) {
   ASSERT_VALUE(Child child, start_raw());
   ASSERT_VALUE(const Snapshot before, Snapshot::take(child.pid()));
   for (int i = 0; i < 20; ++i) {
-    ASSERT_VALUE(HeldShift held, trace(child.pid(), "1h"));
+    ASSERT_VALUE(HeldShift held, trace_held(child.pid(), "1h"));
     std::this_thread::sleep_for(std::chrono::microseconds{i * 777});
     ASSERT_VALUE(const Outcome killed, held.agent.stop(SIGKILL));
     ASSERT_VALUE(const Reading reading, next_reading(child, host_mono_ns()));
@@ -151,7 +138,8 @@ TEST(PtraceEngine, AgentIsKilled) {
 // Nobody would serve the system calls of a detached experiment.
 TEST(PtraceEngine, CannotBeDetached) {
   ASSERT_VALUE(Child child, start_raw());
-  ASSERT_VALUE(const Outcome outcome, run_program(traced(child.pid(), "1h", {"--detach"})));
+  ASSERT_VALUE(const Outcome outcome,
+               run_program(traced_arguments(child.pid(), "1h", {"--detach"})));
   EXPECT_NE(outcome.status, (ExitStatus{0, 0})) << outcome.text();
   EXPECT_TRUE(is_one_error_line(outcome.err));
   EXPECT_STATUS(check_shift(child, {.unshifted = {}}));

@@ -5,8 +5,9 @@
  * The maps, by the names under which other agents find them:
  *     tchaos_targets  hash    kernel's tgid -> struct tc_bpf_target
  *     tchaos_pages    array   page number -> struct tc_clock_page, mappable
- *     tchaos_counts   array   (processor * pages + page number) * TC_BPF_ROWS + row -> struct
- *                             tc_bpf_count, mappable */
+ *     tchaos_names    hash    comm, filled up with NULs -> page number: programs that are targets
+ * when they are executed, whoever does that tchaos_counts   array   (processor * pages + page
+ * number) * TC_BPF_ROWS + row -> struct tc_bpf_count, mappable */
 #ifndef TIME_CHAOS_ABI_BPF_STATE_H
 #define TIME_CHAOS_ABI_BPF_STATE_H
 
@@ -14,6 +15,8 @@
 
 enum {
   TC_BPF_MAX_TARGETS = 8192, /* of one agent, forked children included */
+  TC_BPF_MAX_NAMES = 64,     /* that one agent follows */
+  TC_BPF_COMM = 16,          /* TASK_COMM_LEN, include/linux/sched.h */
   /* Rows of counts of one page: one a clock id, then these. */
   TC_BPF_ROW_CHILDREN = TC_CLOCK_COUNT, /* done: forked children added; refused: not added */
   TC_BPF_ROW_EXECS, /* done: exec'd programs whose vDSO was hidden; refused: could not be */

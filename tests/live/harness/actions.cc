@@ -24,6 +24,13 @@ Result<HeldShift> shift_held(pid_t pid, const std::string& offset, const Argumen
   return HeldShift{std::move(agent), std::move(shifted), host_mono_ns()};
 }
 
+Result<HeldShift> trace_held(pid_t pid, const std::string& offset, const Arguments& more) {
+  TC_TRY(Agent agent, Agent::start(traced_arguments(pid, offset, more)));
+  TC_TRY(nlohmann::json shifted, agent.wait_event("shifted"));
+  TC_TRY([[maybe_unused]] const auto following, agent.wait_event("following"));
+  return HeldShift{std::move(agent), std::move(shifted), host_mono_ns()};
+}
+
 Result<nlohmann::json> shift_detached(pid_t pid, const std::string& offset, const Arguments& more) {
   Arguments arguments = agent_arguments(pid, offset, more);
   arguments.emplace_back("--detach");

@@ -15,6 +15,8 @@ struct HeldShift {
   int64_t since = 0;  // host monotonic ns: readings from here on are shifted
 };
 Result<HeldShift> shift_held(pid_t pid, const std::string& offset, const Arguments& more = {});
+// The same with the ptrace engine, after its "following" event.
+Result<HeldShift> trace_held(pid_t pid, const std::string& offset, const Arguments& more = {});
 
 // `agent --detach`: exit code 0 and one "shifted" event for the target, which it returns.
 Result<nlohmann::json> shift_detached(pid_t pid, const std::string& offset,

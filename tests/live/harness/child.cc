@@ -107,6 +107,7 @@ Result<Child> Child::spawn(const Command& command) {
   const std::vector<char*> argv_pointers = pointers(argv);
   const std::vector<char*> env_pointers = pointers(env);
 
+  TC_TRY(Pipe begun, make_pipe());  // closed by exec
   const pid_t parent = ::getpid();
   const pid_t pid = ::fork();
   if (pid < 0) return fail_errno("fork");
@@ -116,6 +117,11 @@ Result<Child> Child::spawn(const Command& command) {
   }
   Child child;
   child.pid_ = pid;
+  // Whoever shifts it at once must not meet what it was before.
+  begun.write.reset();
+  char none = 0;
+  while (::read(begun.read.get(), &none, 1) < 0 && errno == EINTR) {
+  }
   // Not reaped yet, so the pid is still the child's. glibc 2.36 has no pidfd_open for C++ here.
   child.pidfd_ = ScopedFd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
   if (!child.pidfd_.valid()) return fail_errno("pidfd_open");

@@ -100,6 +100,13 @@ Arguments agent_arguments(pid_t pid, const std::string& offset, const Arguments&
   return result;
 }
 
+Arguments traced_arguments(pid_t pid, const std::string& offset, const Arguments& more) {
+  Arguments result{"agent", "--pid",  std::to_string(pid), "--offset",
+                   offset,  "--json", "--engine-syscalls", "ptrace"};
+  result.insert(result.end(), more.begin(), more.end());
+  return result;
+}
+
 Arguments recover_arguments(pid_t pid) {
   return {"recover", "--pid", std::to_string(pid), "--json"};
 }

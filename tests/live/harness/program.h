@@ -59,6 +59,8 @@ class Agent {
 
 // {"agent", "--pid", "17", ..., "--json", "--engine-syscalls", "off"}: the vDSO engine alone.
 Arguments agent_arguments(pid_t pid, const std::string& offset, const Arguments& more = {});
+// The same with the ptrace engine.
+Arguments traced_arguments(pid_t pid, const std::string& offset, const Arguments& more = {});
 // {"recover", "--pid", "17", "--json"}
 Arguments recover_arguments(pid_t pid);
 

@@ -143,4 +143,17 @@ Status check_shift(Child& target, const ShiftCheck& check) {
   return {};
 }
 
+Result<int> check_lines(const std::string& text, Nanoseconds expected,
+                        const std::vector<std::string>& unshifted) {
+  std::istringstream lines{text};
+  int count = 0;
+  for (std::string line; std::getline(lines, line);) {
+    const auto reading = Reading::parse(line);
+    if (!reading) continue;
+    TC_CHECK(check_one(*reading, {.expected = expected, .unshifted = unshifted}));
+    count++;
+  }
+  return count;
+}
+
 }  // namespace time_chaos::live

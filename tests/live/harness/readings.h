@@ -55,6 +55,9 @@ struct ShiftCheck {
   std::string only_label = {};  // only lines that begin with this ("child")
 };
 Status check_shift(Child& target, const ShiftCheck& check);
+// The same for every reading among the lines of `text`; how many there are.
+Result<int> check_lines(const std::string& text, Nanoseconds expected,
+                        const std::vector<std::string>& unshifted = {});
 
 // Readings may be this far off: a target may lose the CPU between mono and another clock.
 inline constexpr Nanoseconds kReadingTolerance = std::chrono::milliseconds{400};

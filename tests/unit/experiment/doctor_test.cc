@@ -180,12 +180,14 @@ TEST(Doctor, BpfSaysWhatBecameOfTheTrial) {
   EXPECT_THAT(examine(machine, works, bpf_is_refused)[kBpf].why, HasSubstr("lockdown unknown"));
 
   finding = examine(machine, works, [] {
-    syscalls::BpfTrial trial{"sys_exit tracepoint (loses readings)", true, "", "no", "mount it", {"a"}};
+    syscalls::BpfTrial trial{
+        "sys_exit tracepoint (loses readings)", true, "none", "no", "mount it", {"a"}};
     return Result<syscalls::BpfTrial>(trial);
   })[kBpf];
   EXPECT_EQ(finding.verdict, Verdict::kLimited);
-  EXPECT_THAT(finding.why, HasSubstr("raw time() calls are not shifted"));
-  EXPECT_THAT(finding.details, ElementsAre("time(): no", "--detach: mount it", "refused: a"));
+  EXPECT_THAT(finding.why, HasSubstr("raw time() calls are not shifted; targets may set the"));
+  EXPECT_THAT(finding.details,
+              ElementsAre("time(): no", "guard: none", "--detach: mount it", "refused: a"));
 }
 
 TEST(DoctorTarget, AnOrdinaryOneWorks) {

@@ -117,6 +117,11 @@ TEST(ChoiceText, SaysWhichAndWhyInOneLine) {
   EXPECT_EQ(json(choice)["engine"], "bpf");
   EXPECT_EQ(json(choice)["time"], false);
   EXPECT_EQ(json(choice)["why_no_time"], "no");
+  EXPECT_EQ(json(choice)["guard"], true);
+  choice.no_guard = "refused";
+  EXPECT_THAT(text(choice, false), HasSubstr("can set the machine's clock"));
+  EXPECT_THAT(text(choice, true), HasSubstr("\n  guard: refused"));
+  EXPECT_EQ(json(choice)["why_no_guard"], "refused");
 }
 
 TEST(ShiftedJson, HasTheSameFacts) {
@@ -275,6 +280,37 @@ TEST_F(CarrierReport, OfWhatIsLeft) {
   page().clocks = 1U << 1;
   EXPECT_THAT(text(carrier_, false), HasSubstr("recovered; monotonic stays ahead"));
   EXPECT_EQ(json(carrier_)["state"], "kept");
+}
+
+TEST_F(CarrierReport, OfADescendant) {
+  Node node{std::move(carrier_), std::nullopt, 2, 17};
+  EXPECT_THAT(text(node, false), StartsWith("    " + self_pid() + " "));
+  EXPECT_EQ(json(node)["parent"], 17);
+  EXPECT_EQ(json(node)["executed"], false);
+  node.executed = Execution{99, 17, true};
+  node.depth = 0;
+  EXPECT_THAT(text(node, false), EndsWith("executed: its vDSO is hidden"));
+  EXPECT_THAT(text(node, false), HasSubstr("wall +1h"));
+  EXPECT_EQ(json(node)["engines"]["vdso"], "hidden");
+  EXPECT_EQ(json(node)["engines"]["syscalls"], "ptrace");
+  node.executed->page_known = false;
+  EXPECT_THAT(text(node, false), HasSubstr("syscalls by ptrace, agent 99"));
+  EXPECT_TRUE(json(node)["offset_ns"].is_null());
+  EXPECT_EQ(json(node)["agent"], 99);
+}
+
+TEST(CountersReport, SaysWhatHappenedAndNothingElse) {
+  syscalls::Counters counters;
+  counters.shifted = 3;
+  EXPECT_EQ(text(7, counters), "7: 3 raw clock system calls were shifted, 0 could not be");
+  counters.programs = 2;
+  counters.failed_programs = 1;
+  counters.refused = 4;
+  EXPECT_THAT(text(7, counters), HasSubstr("2 executed program(s)"));
+  EXPECT_THAT(text(7, counters), HasSubstr("1 executed program(s) showed real time"));
+  EXPECT_THAT(text(7, counters), HasSubstr("4 call(s) that would have set the machine's clock"));
+  EXPECT_EQ(json(7, counters)["refused_calls"], 4);
+  EXPECT_EQ(json(7, counters)["programs"], 2);
 }
 
 TEST(ErrorJson, HasMessageRemedyAndExit) {

@@ -62,5 +62,27 @@ TEST(SyscallChoice, IsNeverPtraceWithoutAnAgent) {
   EXPECT_THAT(nothing.error().line(), HasSubstr("leaves no engine"));
 }
 
+// Where children are to be left alone somebody must give them their clock back.
+TEST(SyscallChoice, WithoutChildrenIsPtraceOrARefusal) {
+  ShiftRequest request = with(SyscallEngine::kAuto);
+  request.children = false;
+  const auto choice = SyscallSide::foresee(request);
+  ASSERT_TRUE(choice) << choice.error().line();
+  EXPECT_EQ(choice->engine, RawCalls::kPtrace);
+  EXPECT_THAT(choice->why, HasSubstr("--no-children"));
+  const auto refused = [](ShiftRequest no_children) {
+    no_children.children = false;
+    const auto none = SyscallSide::foresee(no_children);
+    return !none && none.error().kind() == Exit::kUsage && !none.error().remedy().empty();
+  };
+  EXPECT_TRUE(refused(with(SyscallEngine::kBpf)));
+  EXPECT_TRUE(refused(with(SyscallEngine::kOff)));
+  request.detach = true;
+  EXPECT_TRUE(refused(request));
+  request.detach = false;
+  request.clocks.clocks = clock::ClockSet::monotonic_family();
+  EXPECT_TRUE(refused(request));
+}
+
 }  // namespace
 }  // namespace time_chaos::experiment

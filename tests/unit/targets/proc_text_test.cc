@@ -114,6 +114,16 @@ constexpr std::string_view kStat =
     "4242 (a) R 1 (b) S 17 4242 4242 0 -1 4194560 120 0 0 0 1 2 0 0 20 0 3 0 4711 3133440 438 "
     "18446744073709551615 1 1 0 0 0 0 0 0 0 0 0 0 17 1 0 0 0 0 0 0 0 0 0 0 0 0 0\n";
 
+TEST(ProcStat, TheStackBeginsWhereField28Says) {
+  EXPECT_EQ(parse_stack_start(kStat).error().kind(), Exit::kNotPermitted) << "it is 0";
+  EXPECT_EQ(parse_stack_start("7 (x) S 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 "
+                              "26 27 140737488347136 29\n")
+                .value_or(0),
+            140737488347136U);
+  EXPECT_FALSE(parse_stack_start("7 (x) S 4 5 6").has_value());
+  EXPECT_FALSE(parse_stack_start("").has_value());
+}
+
 TEST(ProcStat, CountsFieldsFromTheLastParenthesis) {
   const auto stat = parse_stat(kStat);
   ASSERT_TRUE(stat) << stat.error().line();

@@ -111,6 +111,34 @@ def orphans():
     check_nothing_left(before)
 
 
+def restarted():
+    """A name is followed: what is started by that name later is shifted from its first reading on."""
+    before = kernel.bpf_objects()
+    with Stage() as stage:
+        first, other = stage.watch("mixed", 1), stage.watch("raw", 1)
+        agent = stage.agent([], "--name=watch_mixed", f"--offset={-HOUR}s")
+        wait_until_shifted(agent, [first])
+        first.process.send_signal(signal.SIGKILL)
+        agent.wait_for(lambda line: line.startswith(f"{first.pid}") and "ended" in line)
+        check(agent.running(), "the agent left with its target:", agent.text())
+        second = stage.watch("mixed", 2)
+        _, text = time_chaos("status")
+        check(f"{second.pid} watch_mixed" in text, "status does not show the restarted program:", text)
+        read_once_more([second])
+        moments = [recover(agent)]
+        check(f"recovered {second.pid}" in agent.text(), "the agent does not name it:", agent.text())
+        read_once_more([second])
+        second.end()
+        readings = check_spans(second, [0, HOUR], moments, lambda way: not bpf_cannot_shift(way), order=False)
+        third = stage.watch("mixed", 1)  # after it
+        for program in (other, third):
+            read_once_more([program])
+            program.end()
+            check_spans(program, [0], [])
+    check_nothing_left(before)
+    return [f"{readings} readings, all as they should be"]
+
+
 def executes_itself():
     """A target that becomes another program stays one."""
     before = kernel.bpf_objects()
@@ -135,5 +163,6 @@ CASES = [
     ("every descendant is shifted", every_descendant, ("tsc", "full", "hpet")),
     ("a program that was executed", long_lived, ("tsc",)),
     ("orphans", orphans, ("tsc",)),
+    ("a restarted program, by name", restarted, ("tsc",)),
     ("a target that executes another program", executes_itself, ("tsc",)),
 ]

@@ -1,7 +1,8 @@
 // Starts programs in every way there is, and checks what each of them reads of the clock.
 //
 //   spawn        then, on standard input:
-//     children COUNT SHIFT ALSO   COUNT children, each of which checks its own clock and then executes
+//     children COUNT SHIFT ALSO   COUNT children, each of which checks its own clock and then
+//     executes
 //                                 one of the programs below, whose output is checked: every reading
 //                                 must be SHIFT seconds ahead of the true time. ALSO: "time" checks
 //                                 time(2) as well, "notime" leaves it out.
@@ -48,7 +49,8 @@ static int is_time(const char* way) {
   return strcmp(way, "time") == 0 || strncmp(way, "sys_time", 8) == 0;
 }
 
-static void judge(const char* who, const char* way, int64_t reading, int64_t before, int64_t after) {
+static void judge(const char* who, const char* way, int64_t reading, int64_t before,
+                  int64_t after) {
   int64_t lag = is_time(way) || strstr(way, "coarse") ? 10 * SECOND : 1000;
   int64_t real = wall_at_zero + shift;
   if (is_time(way) && (!with_time || strstr(who, "_32"))) return;
