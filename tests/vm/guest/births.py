@@ -3,6 +3,7 @@ their own back with it."""
 
 import os
 import signal
+import time
 
 import kernel
 from programs import Stage, now, read_once_more, time_chaos
@@ -11,6 +12,8 @@ from spans import check_spans
 from tap import check
 
 CHILDREN = 96  # twice each program, in each way of starting it
+MANY = 500
+BURST = 2000
 
 
 def _also():
@@ -18,16 +21,20 @@ def _also():
 
 
 def _ask(spawn, children, shift):
+    return _answer(spawn, f"children {children} {shift} {_also()}", children)
+
+
+def _answer(spawn, question, least):
     def is_answer(line):
         return line.startswith("readings ")
 
     before = len([line for line in spawn.lines if is_answer(line)])
-    spawn.tell(f"children {children} {shift} {_also()}")
-    spawn.wait_for(lambda _: len([line for line in spawn.lines if is_answer(line)]) > before, 240)
+    spawn.tell(question)
+    spawn.wait_for(lambda _: len([line for line in spawn.lines if is_answer(line)]) > before, 120)
     answer = [line for line in spawn.lines if is_answer(line)][-1].split()
     readings, wrong = int(answer[1]), int(answer[3])
     check(wrong == 0, f"{wrong} of {readings} readings were wrong:", spawn.text())
-    check(readings >= children, f"only {readings} readings")
+    check(readings >= least, f"only {readings} readings")
     return readings
 
 
@@ -39,6 +46,30 @@ def _read_once_more(spawn, child):
 
 
 def every_descendant():
+    return _descendants(CHILDREN)
+
+
+def many_descendants():
+    return _descendants(MANY)
+
+
+def burst():
+    """Programs that live for a moment: none is lost, and the agent has nothing to do for them."""
+    with Stage() as stage:
+        spawn = stage.program("/targets/spawn")
+        agent = stage.agent([spawn], f"--offset={-HOUR}s", "--lease=1h")
+        wait_until_shifted(agent, [spawn])
+        used, began = kernel.cpu_seconds(agent.pid), time.monotonic()
+        readings = _answer(spawn, f"burst {BURST} {-HOUR}", BURST)
+        took, used = time.monotonic() - began, kernel.cpu_seconds(agent.pid) - used
+        check(readings == BURST, readings, "readings of", BURST, "programs")
+        check(used <= 0.05 * took, f"the agent used {used:.2f} s of {took:.2f} s")
+        recover(agent)
+        _answer(spawn, "burst 40 0", 40)
+    return [f"{readings} programs in {took:.1f} s, the agent used {used:.2f} s"]
+
+
+def _descendants(children):
     """A supervisor that starts programs of every kind in every way: before, while it is shifted, after."""
     before = kernel.bpf_objects()
     with Stage() as stage:
@@ -46,10 +77,10 @@ def every_descendant():
         readings = _ask(spawn, 12, 0)
         agent = stage.agent([spawn], f"--offset={-HOUR}s")
         wait_until_shifted(agent, [spawn])
-        shifted = _ask(spawn, CHILDREN, -HOUR)
+        shifted = _ask(spawn, children, -HOUR)
         bpf = status_of([spawn])[spawn.pid]["bpf"]
         check(bpf["programs"]["refused"] == 0, "vDSOs that could not be hidden:", bpf)
-        check(bpf["programs"]["hidden"] >= CHILDREN, "too few vDSOs were hidden:", bpf)
+        check(bpf["programs"]["hidden"] >= children, "too few vDSOs were hidden:", bpf)
         recover(agent)
         readings += _ask(spawn, 12, 0)
     check_nothing_left(before)
@@ -160,7 +191,9 @@ def executes_itself():
 
 
 CASES = [
-    ("every descendant is shifted", every_descendant, ("tsc", "full", "hpet")),
+    ("every descendant is shifted", every_descendant, ("full", "hpet")),
+    ("every one of many descendants is shifted", many_descendants, ("tsc",)),
+    ("a burst of programs", burst, ("tsc",)),
     ("a program that was executed", long_lived, ("tsc",)),
     ("orphans", orphans, ("tsc",)),
     ("a restarted program, by name", restarted, ("tsc",)),

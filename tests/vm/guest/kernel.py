@@ -11,6 +11,12 @@ def release():
     return int(major), int(minor)
 
 
+def cpu_seconds(pid):
+    """What a process has used so far."""
+    fields = open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / 100
+
+
 def clock_source():
     return open("/sys/devices/system/clocksource/clocksource0/current_clocksource").read().strip()
 
