@@ -27,7 +27,8 @@ static __always_inline bool map_reading(const struct tc_bpf_target* target, __u3
   for (int i = 0; i < 4; i++) {
     __u32 latch = *(volatile __u32*)&page->latch;
     *shown = *real;
-    tc_map_apply(&tc_page_maps(page, latch)[index], &shown->sec, &shown->nsec);
+    tc_map_apply(&tc_page_maps(page, latch)[index], tc_page_table(page, latch), &shown->sec,
+                 &shown->nsec);
     barrier();
     if (*(volatile __u32*)&page->latch == latch) return true;
   }

@@ -57,12 +57,13 @@ static __always_inline bool read_place(const struct place* place, struct reading
   return true;
 }
 
-/* Seconds past 2038 wrap in 32 bits, as the kernel's own conversion does. */
+/* 32 bits end in 2038: a clock stands still there, instead of being in 1901. */
 static __always_inline bool write_place(const struct place* place, const struct reading* shown) {
   void* to = (void*)place->at;
   __u64 fraction = place->unit == 1000 ? (__u64)shown->nsec / 1000 : (__u64)shown->nsec;
   struct pair64 wide = {shown->sec, fraction};
-  struct pair32 narrow = {shown->sec, fraction};
+  __s64 last = 0x7fffffff;
+  struct pair32 narrow = {shown->sec < last ? shown->sec : last, fraction};
   if (!place->unit && place->narrow) return !bpf_probe_write_user(to, &narrow, sizeof narrow.sec);
   if (!place->unit) return !bpf_probe_write_user(to, &wide, sizeof wide.sec);
   if (place->narrow) return !bpf_probe_write_user(to, &narrow, sizeof narrow);

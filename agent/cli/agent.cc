@@ -6,8 +6,10 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "agent/cli/clock_options.h"
 #include "agent/cli/commands.h"
 #include "agent/cli/output.h"
+#include "agent/cli/plot.h"
 #include "agent/cli/progress.h"
 #include "agent/experiment/conduct.h"
 #include "agent/experiment/report.h"
@@ -26,12 +28,13 @@ struct AgentOptions {
   std::optional<std::string> lease;
   bool detach = false;
   bool dry_run = false;
+  bool plot = false;
 };
 
 class Printer : public experiment::Events {
  public:
-  Printer(const OutputOptions& output, const ShiftRequest& request)
-      : output_(output), request_(request) {}
+  Printer(const OutputOptions& output, const ShiftRequest& request, bool plot)
+      : output_(output), request_(request), plot_(plot) {}
 
   void chosen(const experiment::SyscallChoice& choice) override {
     const std::string line = experiment::text(choice, output_.verbose);
@@ -42,6 +45,9 @@ class Printer : public experiment::Events {
                const experiment::SyscallChoice& choice) override {
     output_.json ? say(experiment::json(target, request_, choice))
                  : say(experiment::text(target, request_, choice, output_.verbose));
+    if (!plot_) return;
+    say(plot_text(
+        plot_request(request_.clocks, target.maps, clock::read_host_clocks(), request_.duration)));
   }
   void shifted(const experiment::Shifted& target) override {
     output_.json ? say(experiment::json(target)) : say(experiment::text(target, output_.verbose));
@@ -93,6 +99,7 @@ class Printer : public experiment::Events {
  private:
   const OutputOptions& output_;
   const ShiftRequest& request_;
+  bool plot_;
   Progress progress_;
 };
 
@@ -102,6 +109,10 @@ Result<ShiftRequest> request_of(const AgentOptions& options) {
   TC_TRY(request.clocks, options.clocks.parse());
   TC_TRY(request.duration, parse_span(options.duration, "--duration"));
   TC_CHECK(options.engines.apply(request));
+  if (options.plot && (!options.dry_run || options.output.json)) {
+    return fail(Exit::kUsage, "--plot draws what --dry-run would do, for people",
+                "add --dry-run and leave out --json, or use time-chaos preview --json");
+  }
   request.detach = options.detach;
   if (request.detach && request.syscalls == experiment::SyscallEngine::kPtrace) {
     return fail(Exit::kUsage, "--detach would end the ptrace engine, which lives in this agent",
@@ -120,7 +131,7 @@ Result<ShiftRequest> request_of(const AgentOptions& options) {
 int run(const AgentOptions& options) {
   const auto request = request_of(options);
   if (!request) return report(request.error(), options.output);
-  Printer printer(options.output, *request);
+  Printer printer(options.output, *request, options.plot);
   return static_cast<int>(experiment::conduct(*request, options.dry_run, printer));
 }
 
@@ -140,6 +151,7 @@ void add_agent(CLI::App& program, Chosen& chosen) {
       ->type_name("DURATION");
   app->add_flag("--detach", options->detach, "Leave the targets shifted and exit");
   app->add_flag("--dry-run", options->dry_run, "Say what would be done; touch nothing");
+  app->add_flag("--plot", options->plot, "With --dry-run: draw what the targets would see");
   add_engines(*app, options->engines);
   add_output(*app, options->output);
   app->callback([options, &chosen] { chosen = [options] { return run(*options); }; });

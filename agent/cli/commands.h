@@ -12,6 +12,7 @@ using Chosen = std::function<int()>;  // returns the exit code
 void add_agent(CLI::App& program, Chosen& chosen);
 void add_run(CLI::App& program, Chosen& chosen);
 void add_set(CLI::App& program, Chosen& chosen);
+void add_preview(CLI::App& program, Chosen& chosen);
 void add_status(CLI::App& program, Chosen& chosen);
 void add_recover(CLI::App& program, Chosen& chosen);
 void add_doctor(CLI::App& program, Chosen& chosen);

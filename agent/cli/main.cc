@@ -14,6 +14,7 @@ constexpr char kFooter[] =
     "  time-chaos agent --pid 4242 --offset -1h              until Ctrl-C\n"
     "  time-chaos agent --name payments --offset 30s --duration 10m\n"
     "  time-chaos run --offset 1d -- ./my-test\n"
+    "  time-chaos preview --strobe 200ms,1s\n"
     "  time-chaos status\n"
     "  time-chaos recover --all\n"
     "Exit codes: 0 ok, 1 failed, 2 usage, 3 not permitted, 4 target not there, 5 not supported "
@@ -41,6 +42,7 @@ int run_program(int argc, char** argv) {
   add_agent(program, chosen);
   add_run(program, chosen);
   add_set(program, chosen);
+  add_preview(program, chosen);
   add_status(program, chosen);
   add_recover(program, chosen);
   add_doctor(program, chosen);

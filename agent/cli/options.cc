@@ -19,11 +19,11 @@ Result<pid_t> parse_pid(const std::string& text) {
   return pid;
 }
 
+}  // namespace
+
 Error option_error(const Error& error, const char* option) {
   return Error(Exit::kUsage, fmt::format("{}: {}", option, error.message()), error.remedy());
 }
-
-}  // namespace
 
 void add_output(CLI::App& app, OutputOptions& output) {
   app.add_flag("--json", output.json, "JSON, one object a line");
@@ -38,15 +38,6 @@ void add_targets(CLI::App& app, TargetOptions& targets) {
       ->type_name("PATH");
   app.add_option("--experiment", targets.experiments, "Whatever carries that experiment")
       ->type_name("NAME");
-}
-
-void add_clocks(CLI::App& app, ClockOptions& clocks) {
-  app.add_option("--offset", clocks.offset, "What is added to the clocks: -1h, 1h30m, 500ms, 2d")
-      ->type_name("DURATION");
-  app.add_option("--clocks", clocks.clocks,
-                 "Which clocks, by the kernel's names, comma-separated; also wall (the default: "
-                 "realtime, realtime_coarse, tai, realtime_alarm), monotonic-family, all")
-      ->type_name("LIST");
 }
 
 void add_engines(CLI::App& app, EngineOptions& engines) {
@@ -78,21 +69,6 @@ Result<experiment::Selection> TargetOptions::parse() const {
     if (cgroup.empty()) return fail(Exit::kUsage, "--cgroup is empty", "use --cgroup PATH");
   }
   return selection;
-}
-
-Result<clock::ClockSpec> ClockOptions::parse() const {
-  clock::ClockSpec spec;
-  if (!offset) {
-    return fail(Exit::kUsage, "no --offset given", "say how far: --offset -1h");
-  }
-  const auto duration = clock::parse_duration(*offset);
-  if (!duration) return fail(option_error(duration.error(), "--offset"));
-  spec.offset = *duration;
-  if (!clocks) return spec;
-  const auto set = clock::parse_clocks(*clocks);
-  if (!set) return fail(option_error(set.error(), "--clocks"));
-  spec.clocks = *set;
-  return spec;
 }
 
 Status EngineOptions::apply(experiment::ShiftRequest& request) const {

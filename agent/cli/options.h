@@ -29,14 +29,6 @@ struct TargetOptions {
 };
 void add_targets(CLI::App& app, TargetOptions& targets);
 
-// --offset, --clocks.
-struct ClockOptions {
-  std::optional<std::string> offset;
-  std::optional<std::string> clocks;
-  [[nodiscard]] Result<clock::ClockSpec> parse() const;
-};
-void add_clocks(CLI::App& app, ClockOptions& clocks);
-
 // --engine-vdso, --engine-syscalls, --force, --patch, --no-children.
 struct EngineOptions {
   std::string vdso = "detour";
@@ -47,6 +39,9 @@ struct EngineOptions {
   Status apply(experiment::ShiftRequest& request) const;
 };
 void add_engines(CLI::App& app, EngineOptions& engines);
+
+// An error of that option's value, naming the option.
+Error option_error(const Error& error, const char* option);
 
 // A duration that must be longer than nothing; not given: none.
 Result<std::optional<std::chrono::nanoseconds>> parse_span(const std::optional<std::string>& text,

@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <memory>
 
+#include "agent/cli/clock_options.h"
 #include "agent/cli/commands.h"
 #include "agent/cli/output.h"
 #include "agent/experiment/launch.h"

@@ -2,6 +2,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "agent/cli/clock_options.h"
 #include "agent/cli/commands.h"
 #include "agent/cli/output.h"
 #include "agent/experiment/change.h"
@@ -35,9 +36,11 @@ int run(const SetOptions& options) {
   const auto carriers = find(options);
   if (!carriers) return report(carriers.error(), options.output);
   Tally tally;
-  const auto clocks = options.clocks.clocks ? spec->clocks : clock::ClockSet();
+  clock::ClockSpec wanted = *spec;
+  if (!options.clocks.clocks) wanted.clocks = clock::ClockSet();
+  wanted.start = clock::read_host_clocks();  // one instant for all of them
   for (const auto& carrier : *carriers) {
-    const auto changed = experiment::change(carrier, clocks, spec->offset);
+    const auto changed = experiment::change(carrier, wanted);
     if (!changed) {
       (void)report(changed.error(), options.output);
       tally.bad(changed.error());

@@ -3,7 +3,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "agent/clock/map_plan.h"
+#include "agent/clock/clock_spec.h"
 
 namespace time_chaos::clock {
 

@@ -32,7 +32,14 @@ tc_clock_map make_rate_map_fixed(Reading anchor_real, Reading anchor_fake, int64
   map.rate = std::clamp(rate, -kLargestRate, kLargestRate);
   map.rate_sec = seconds_estimate(map.rate);
   map.until_sec = TC_NEVER;
+  map.before = map.rate;
+  map.before_sec = map.rate_sec;
   return map;
+}
+
+void set_rate_before(tc_clock_map& map, int64_t rate) {
+  map.before = std::clamp(rate, -kLargestRate, kLargestRate);
+  map.before_sec = seconds_estimate(map.before);
 }
 
 tc_clock_map make_rate_map(Reading anchor_real, Reading anchor_fake, double rate) {

@@ -17,4 +17,7 @@ tc_clock_map make_rate_map(Reading anchor_real, Reading anchor_fake, double rate
 // The same with the rate as the map keeps it, Q32.32 (TC_RATE_ONE is 1): |rate| < 2^60.
 tc_clock_map make_rate_map_fixed(Reading anchor_real, Reading anchor_fake, int64_t rate);
 
+// How the clock runs in front of the anchor; as behind it if not set.
+void set_rate_before(tc_clock_map& map, int64_t rate);
+
 }  // namespace time_chaos::clock

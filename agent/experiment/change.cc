@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include "agent/clock/course.h"
+#include "agent/experiment/page_words.h"
 #include "agent/experiment/shift.h"
 #include "agent/vdso/clock_page.h"
 
@@ -12,14 +14,14 @@ using std::chrono::steady_clock;
 
 // What is left until the maps end, so that new maps end at the same moment.
 std::optional<std::chrono::nanoseconds> left_of(const clock::ClockMaps& maps,
+                                                clock::ClockSet clocks,
                                                 const clock::HostReadings& now) {
-  std::optional<std::chrono::nanoseconds> left;
   for (size_t c = 0; c < maps.size(); c++) {
+    if (!clocks.has(static_cast<int>(c))) continue;
     if (maps[c].until_sec == TC_NEVER || maps[c].until_sec == 0) continue;
-    left = clock::minus({maps[c].until_sec, maps[c].until_nsec}, now[c]);
-    break;
+    return clock::minus({maps[c].until_sec, maps[c].until_nsec}, now[c]);
   }
-  return left;
+  return std::nullopt;
 }
 
 Result<std::vector<Checked>> check(const Carrier& carrier) {
@@ -39,27 +41,35 @@ Result<std::vector<Checked>> check(const Carrier& carrier) {
   return checked;
 }
 
-Result<Changed> apply(const Carrier& carrier, clock::ClockSet clocks,
-                      std::chrono::nanoseconds offset) {
+Result<Changed> apply(const Carrier& carrier, clock::ClockSpec spec) {
   if (carrier.found.state != vdso::State::kShifted || carrier.experiment().empty()) {
     return fail(Exit::kNoTarget, "no experiment runs in it", "start one with time-chaos agent");
   }
-  const pid_t pid = carrier.process.pid();
-  Changed changed{pid, carrier.process.name(), carrier.experiment(), clocks, offset, {}, {}, {}};
-  if (changed.clocks.empty()) changed.clocks = clock::ClockSet(carrier.found.page.clocks);
+  if (spec.clocks.empty()) spec.clocks = clock::ClockSet(carrier.found.page.clocks);
+  Changed changed;
+  changed.pid = carrier.process.pid();
+  changed.command = carrier.process.name();
+  changed.experiment = carrier.experiment();
+  changed.clocks = spec.clocks;
+  changed.words = clock::words(spec);
   TC_TRY(vdso::ClockPage page, open_page(carrier));
   const auto before = steady_clock::now();
   TC_CHECK(page.update([&](clock::ClockMaps& maps, tc_clock_page& header) -> Status {
     const clock::HostReadings now = clock::read_host_clocks();
-    const auto left = left_of(maps, now);
+    const auto left = left_of(maps, clock::ClockSet(header.clocks), now);
     if (left && *left <= std::chrono::nanoseconds(0)) {
       return fail(Exit::kFailed, "its lease has ended", "start anew with time-chaos agent");
     }
-    TC_TRY(const clock::MapPlan plan,
-           clock::plan_shift({changed.clocks, changed.offset}, maps, now, left));
+    TC_TRY(const clock::MapPlan plan, clock::plan_shift(spec, maps, now, left));
+    if (plan.program) {
+      return fail(Exit::kUnsupported, "a schedule that long has to be fed to its target bit by bit",
+                  "use an agent that stays: time-chaos agent --schedule");
+    }
     maps = plan.maps;
     changed.kept = plan.kept;
-    header.clocks = changed.clocks.bits();
+    changed.offset = first_shift(plan.maps, spec.clocks, now);
+    header.clocks = spec.clocks.bits();
+    write_words(header, changed.words);
     return {};
   }));
   changed.took = steady_clock::now() - before;
@@ -69,19 +79,20 @@ Result<Changed> apply(const Carrier& carrier, clock::ClockSet clocks,
 
 }  // namespace
 
-Result<Changed> change(const Carrier& carrier, clock::ClockSet clocks,
-                       std::chrono::nanoseconds offset) {
-  auto changed = apply(carrier, clocks, offset);
+Result<Changed> change(const Carrier& carrier, const clock::ClockSpec& spec) {
+  auto changed = apply(carrier, spec);
   if (!changed) {
     return fail(changed.error().because_of(fmt::format("cannot set {}", carrier.process.label())));
   }
   return changed;
 }
 
-Status renew(const Carrier& carrier, std::chrono::nanoseconds lease) {
+Status renew(const Carrier& carrier, std::optional<std::chrono::nanoseconds> lease,
+             const clock::Programs& programs) {
   TC_TRY(vdso::ClockPage page, open_page(carrier));
-  return page.update([&](clock::ClockMaps& maps, tc_clock_page&) {
-    maps = clock::with_lease(maps, clock::read_host_clocks(), lease);
+  return page.update([&](clock::ClockMaps& maps, tc_clock_page& header) {
+    maps = clock::renewed(maps, clock::ClockSet(header.clocks), clock::read_host_clocks(), lease,
+                          programs);
     return Status();
   });
 }

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "agent/base/error.h"
+#include "agent/clock/course.h"
 #include "agent/experiment/check.h"
 #include "agent/experiment/select.h"
 
@@ -16,17 +17,19 @@ struct Changed {
   std::string command;
   std::string experiment;
   clock::ClockSet clocks;
-  std::chrono::nanoseconds offset{0};
-  std::chrono::nanoseconds took{0};  // the write that changed the target's clocks
-  std::vector<Checked> checked;      // through each engine
+  std::chrono::nanoseconds offset{0};  // at the moment of the change
+  std::string words;                   // what was asked for
+  std::chrono::nanoseconds took{0};    // the write that changed the target's clocks
+  std::vector<Checked> checked;        // through each engine
   clock::ClockSet kept;
 };
 
-// `clocks` empty: those of the experiment. Its end stays what it was.
-Result<Changed> change(const Carrier& carrier, clock::ClockSet clocks,
-                       std::chrono::nanoseconds offset);
+// `spec.clocks` empty: those of the experiment. Its end stays what it was.
+Result<Changed> change(const Carrier& carrier, const clock::ClockSpec& spec);
 
-// Gives the maps `lease` from now on: what an agent does that stays.
-Status renew(const Carrier& carrier, std::chrono::nanoseconds lease);
+// What an agent does that stays. Gives the maps `lease` from now on; nothing: their end stays.
+// `programs`: what tables may be a part of, and are filled from again.
+Status renew(const Carrier& carrier, std::optional<std::chrono::nanoseconds> lease,
+             const clock::Programs& programs);
 
 }  // namespace time_chaos::experiment

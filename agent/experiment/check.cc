@@ -68,7 +68,7 @@ class Judge {
     out.host = reading.before;
     out.target = reading.shown;
     // The two were read some nanoseconds apart; a constant shift is known exactly.
-    out.offset = map.kind == TC_MAP_OFFSET ? clock::shift_at(map, reading.before)
+    out.offset = map.kind == TC_MAP_OFFSET ? clock::shift_at(maps_, out.clock, reading.before)
                                            : clock::minus(reading.shown, reading.before);
     return out;
   }
@@ -82,7 +82,7 @@ class Judge {
   }
 
   // Between what the map makes of the host's clock before, less how far the reading may lag, and
-  // after; both as the function rounds. A map may run backwards.
+  // after; both as the function rounds.
   [[nodiscard]] Status check_reading(const std::string& what, int map, const MirrorReading& reading,
                                      nanoseconds lag, int64_t step) const {
     if (reading.result != reading.host_result) {
@@ -92,10 +92,10 @@ class Judge {
                   kRemedy);
     }
     if (reading.result != 0) return {};
-    const Reading a = clock::apply(maps_, map, clock::plus(reading.before, -lag));
-    const Reading b = clock::apply(maps_, map, reading.after);
-    const Reading low = in_steps(std::min(a, b), step);
-    const Reading high = in_steps(std::max(a, b), step);
+    const clock::Span span =
+        clock::shown_between(maps_, map, clock::plus(reading.before, -lag), reading.after);
+    const Reading low = in_steps(span.low, step);
+    const Reading high = in_steps(span.high, step);
     if (reading.shown >= low && reading.shown <= high) return {};
     return fail(Exit::kFailed,
                 fmt::format("{} reads {}, not between {} and {}", what, text(reading.shown),

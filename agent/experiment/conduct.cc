@@ -23,6 +23,7 @@ struct Running {
   targets::Process process;
   FamilyName family;  // it, its children, and what they executed
   bool gone = false;
+  std::shared_ptr<const clock::Program> program;  // of which it has a part at a time
 };
 
 class Conductor {
@@ -40,6 +41,8 @@ class Conductor {
     auto side = SyscallSide::begin(request_, processes->size());
     if (!side) return refuse(side.error());
     side_.emplace(std::move(*side));
+    // One instant for all targets: from here on there is little left to do.
+    request_.clocks.start = clock::read_host_clocks();
     auto planned = plan(std::move(*processes), side_->choice());
     if (!planned) return refuse(planned.error());
     if (side_->choice().engine == RawCalls::kBpf) events_.chosen(side_->choice());
@@ -77,6 +80,7 @@ class Conductor {
   Exit foretell(std::vector<targets::Process> processes) {
     const auto choice = SyscallSide::foresee(request_);
     if (!choice) return refuse(choice.error());
+    request_.clocks.start = clock::read_host_clocks();
     auto planned = plan(std::move(processes), *choice);
     if (!planned) return refuse(planned.error());
     events_.chosen(*choice);
@@ -105,7 +109,7 @@ class Conductor {
     good_++;
     events_.shifted(*shifted);
     FamilyName family{std::move(target.page_identity), target.bpf};
-    running_.push_back({std::move(target.process), std::move(family), false});
+    running_.push_back({std::move(target.process), std::move(family), false, target.maps.program});
   }
 
   // What is started under a selected name or in a selected control group later is a target, too,
@@ -198,7 +202,7 @@ class Conductor {
         const pid_t pid = heir.process.pid();
         const bool known = std::any_of(heirs.begin(), heirs.end(),
                                        [&](const auto& r) { return r.process.pid() == pid; });
-        if (!known) heirs.push_back({std::move(heir.process), ended.family, false});
+        if (!known) heirs.push_back({std::move(heir.process), ended.family, false, ended.program});
       }
     }
     const bool any = !heirs.empty();
@@ -210,16 +214,20 @@ class Conductor {
     const auto end = request_.duration ? std::optional(began_ + *request_.duration) : std::nullopt;
     const auto renewal = request_.lease ? std::optional(*request_.lease / 4) : std::nullopt;
     auto next_renewal = renewal ? std::optional(began_ + *renewal) : std::nullopt;
+    auto next_refill = refill_due(steady_clock::now());
     const auto period = events_.tick_period();
     for (;;) {
       const auto now = steady_clock::now();
       if (end && now >= *end) return;
-      if (next_renewal && now >= *next_renewal) {
+      if ((next_renewal && now >= *next_renewal) || (next_refill && now >= *next_refill)) {
         renew_all(end);
-        next_renewal = now + *renewal;
+        if (renewal) next_renewal = now + *renewal;
+        next_refill = refill_due(now);
       }
       auto wake = end;
-      if (next_renewal && (!wake || *next_renewal < *wake)) wake = next_renewal;
+      for (const auto& next : {next_renewal, next_refill}) {
+        if (next && (!wake || *next < *wake)) wake = next;
+      }
       if (period) {
         events_.tick(end ? std::optional<Nanoseconds>(*end - now) : std::nullopt);
         wake = std::min(wake.value_or(now + *period), now + *period);
@@ -245,13 +253,32 @@ class Conductor {
     return fds;
   }
 
+  // When the first of the targets needs the next part of its schedule.
+  [[nodiscard]] std::optional<steady_clock::time_point> refill_due(
+      steady_clock::time_point now) const {
+    std::optional<steady_clock::time_point> due;
+    for (const Running& running : running_) {
+      if (!running.program) continue;
+      const Nanoseconds place = now - began_;
+      const auto after = running.program->refill_after(place.count());
+      if (!after) continue;
+      const auto moment = began_ + Nanoseconds(*after);
+      if (!due || moment < *due) due = moment;
+    }
+    return due;
+  }
+
   void renew_all(std::optional<steady_clock::time_point> end) {
-    Nanoseconds lease = *request_.lease;
-    if (end) lease = std::min<Nanoseconds>(lease, *end - steady_clock::now());
-    if (side_->following() != nullptr) return side_->renew_followed(lease);
+    std::optional<Nanoseconds> lease = request_.lease;
+    if (end && lease) lease = std::min<Nanoseconds>(*lease, *end - steady_clock::now());
+    clock::Programs programs;
+    for (const Running& running : running_) {
+      if (running.program) programs.push_back(running.program);
+    }
+    if (side_->following() != nullptr) return side_->renew_followed(lease, programs);
     for (const Running& running : running_) {
       const auto members = members_of(running);
-      if (!members.empty()) (void)renew(members.front(), lease);  // they share the page
+      if (!members.empty()) (void)renew(members.front(), lease, programs);  // they share the page
     }
   }
 
@@ -280,7 +307,7 @@ class Conductor {
     events_.gone(member.process.pid(), member.process.name());
   }
 
-  const ShiftRequest& request_;
+  ShiftRequest request_;
   Events& events_;
   std::vector<Running> running_;
   std::vector<std::pair<targets::Cgroup, std::vector<pid_t>>> cgroups_;

@@ -50,11 +50,13 @@ Result<clock::ClockMaps> FollowedPage::maps() {
   return clock::maps_in_force(last_);
 }
 
-Status FollowedPage::renew(std::chrono::nanoseconds lease) {
+Status FollowedPage::renew(std::optional<std::chrono::nanoseconds> lease,
+                           const clock::Programs& programs) {
   TC_CHECK(maps());  // it is where it can be written
   const std::lock_guard lock(mutex_);
-  return page_.update([&](clock::ClockMaps& maps, tc_clock_page&) {
-    maps = clock::with_lease(maps, clock::read_host_clocks(), lease);
+  return page_.update([&](clock::ClockMaps& maps, tc_clock_page& header) {
+    maps = clock::renewed(maps, clock::ClockSet(header.clocks), clock::read_host_clocks(), lease,
+                          programs);
     return Status();
   });
 }

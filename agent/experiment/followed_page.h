@@ -10,6 +10,7 @@
 #include <string>
 
 #include "agent/base/error.h"
+#include "agent/clock/course.h"
 #include "agent/clock/map_plan.h"
 #include "agent/vdso/clock_page.h"
 #include "agent/vdso/find.h"
@@ -23,7 +24,7 @@ class FollowedPage {
   // From any thread.
   Result<clock::ClockMaps> maps();
   // Gives the maps `lease` from now on.
-  Status renew(std::chrono::nanoseconds lease);
+  Status renew(std::optional<std::chrono::nanoseconds> lease, const clock::Programs& programs);
 
  private:
   FollowedPage(vdso::ClockPage page, const vdso::Found& found)

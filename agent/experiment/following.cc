@@ -64,8 +64,9 @@ Status include_children(syscalls::PtraceEngine& engine,
 
 }  // namespace
 
-void Following::renew(std::chrono::nanoseconds lease) const {
-  for (const auto& page : pages) (void)page->renew(lease);
+void Following::renew(std::optional<std::chrono::nanoseconds> lease,
+                      const clock::Programs& programs) const {
+  for (const auto& page : pages) (void)page->renew(lease, programs);
 }
 
 Result<Following> follow(const std::vector<pid_t>& pids, bool children) {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "agent/base/error.h"
+#include "agent/clock/course.h"
 #include "agent/experiment/followed_page.h"
 #include "agent/syscalls/ptrace_engine.h"
 
@@ -18,7 +19,7 @@ struct Following {
   std::vector<std::shared_ptr<FollowedPage>> pages;  // one a target
 
   // The leases of all targets, wherever their pages are by now.
-  void renew(std::chrono::nanoseconds lease) const;
+  void renew(std::optional<std::chrono::nanoseconds> lease, const clock::Programs& programs) const;
 };
 
 // Follows all threads of `pids`, whose clock pages say by how much, and of the children that they

@@ -6,9 +6,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 
+#include "agent/experiment/change.h"
 #include "agent/experiment/family.h"
 #include "agent/experiment/undo.h"
 #include "agent/tracee/spawn.h"
@@ -67,11 +69,61 @@ void pass_on_signals(pid_t child, int signals) {
   }
 }
 
+// Hands the command the next part of a schedule that its clock page does not hold at once.
+class Feeder {
+ public:
+  Feeder(const PlannedTarget& target, SyscallSide& side, const FamilyName& family,
+         const std::string& experiment)
+      : target_(target),
+        side_(side),
+        family_(family),
+        experiment_(experiment),
+        began_(std::chrono::steady_clock::now()) {
+    set_due();
+  }
+  // For poll(2).
+  [[nodiscard]] int next() const {
+    if (due_ == Moment::max()) return -1;
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(due_ - now());
+    return static_cast<int>(std::clamp<int64_t>(left.count(), 0, 3'600'000));
+  }
+  void feed() {
+    if (now() < due_) return;
+    const clock::Programs programs{target_.maps.program};
+    if (side_.following() != nullptr) {
+      side_.renew_followed(std::nullopt, programs);
+    } else if (const auto members = survivors(family_, experiment_); !members.empty()) {
+      (void)renew(members.front(), std::nullopt, programs);  // they share the page
+    }
+    set_due();
+  }
+
+ private:
+  using Moment = std::chrono::steady_clock::time_point;
+  static Moment now() { return std::chrono::steady_clock::now(); }
+  void set_due() {
+    due_ = Moment::max();
+    if (!target_.maps.program) return;
+    const Nanoseconds place = now() - began_;
+    const auto after = target_.maps.program->refill_after(place.count());
+    if (after) due_ = began_ + Nanoseconds(*after);
+  }
+
+  const PlannedTarget& target_;
+  SyscallSide& side_;
+  const FamilyName& family_;
+  const std::string& experiment_;
+  Moment began_;
+  Moment due_ = Moment::max();
+};
+
 // Until the command has ended. By its pidfd, because its tracer, if there is one, gets its status.
-void wait_for_end(const targets::Process& process, int signals) {
+// A long schedule is fed to it meanwhile.
+void wait_for_end(const targets::Process& process, int signals, Feeder& feeder) {
   for (;;) {
     pollfd fds[] = {{signals, POLLIN, 0}, {process.pidfd(), POLLIN, 0}};
-    if (::poll(fds, 2, -1) < 0 && errno != EINTR) return;
+    if (::poll(fds, 2, feeder.next()) < 0 && errno != EINTR) return;
+    feeder.feed();
     if (fds[0].revents != 0) pass_on_signals(process.pid(), signals);
     if (fds[1].revents != 0) return;
   }
@@ -88,22 +140,25 @@ void recover_left_behind(const FamilyName& family, const ShiftRequest& request, 
 
 }  // namespace
 
-Result<Ended> launch(const ShiftRequest& request, const std::vector<std::string>& command,
+Result<Ended> launch(const ShiftRequest& asked, const std::vector<std::string>& command,
                      const std::function<void(const Shifted&, const SyscallChoice&)>& started) {
   sigset_t mask;
   TC_TRY(const ScopedFd signals, signals_as_fd(&mask));
   TC_TRY(const pid_t pid, tracee::spawn_stopped(command, mask));
   Child child(pid);
   TC_TRY(auto process, targets::Process::open(pid));
-  TC_TRY(auto side, SyscallSide::begin(request, 1));
+  TC_TRY(auto side, SyscallSide::begin(asked, 1));
+  ShiftRequest request = asked;
+  request.clocks.start = clock::read_host_clocks();
   TC_TRY(auto planned, plan_target(std::move(process), request, side.choice()));
   TC_TRY(const Shifted shifted, shift_target(planned, request, side, 0));
   TC_CHECK(side.follow({pid}, request));
   TC_TRY(const auto page, vdso::find_experiment(pid));
   const FamilyName family{page ? page->page_identity : "", planned.bpf};
+  Feeder feeder(planned, side, family, request.experiment);
   started(shifted, side.choice());
   if (::kill(pid, SIGCONT) != 0) return fail_errno("start the command");
-  wait_for_end(planned.process, signals.get());
+  wait_for_end(planned.process, signals.get(), feeder);
   Ended ended;
   auto* const following = side.following();
   if (following != nullptr) {

@@ -5,6 +5,7 @@
 
 #include "agent/clock/duration.h"
 #include "agent/experiment/owner.h"
+#include "agent/experiment/page_words.h"
 #include "agent/experiment/report.h"
 #include "agent/experiment/words.h"
 
@@ -83,6 +84,12 @@ Json bpf(const BpfPlace& place) {
   return object;
 }
 
+std::chrono::nanoseconds planned_shift(const PlannedTarget& planned, const ShiftRequest& request) {
+  if (request.clocks.offset) return *request.clocks.offset;
+  return first_shift(planned.maps.maps, request.clocks.clocks,
+                     request.clocks.start.value_or(clock::read_host_clocks()));
+}
+
 const char* state_name(const Carrier& carrier, bool over) {
   switch (carrier.found.state) {
     case vdso::State::kInert:
@@ -119,8 +126,9 @@ Json json(const PlannedTarget& planned, const ShiftRequest& request, const Sysca
           {"command", planned.process.name()},
           {"threads", planned.threads},
           {"clocks", request.clocks.clocks.names()},
-          {"offset", clock::format_duration(request.clocks.offset)},
-          {"offset_ns", request.clocks.offset.count()},
+          {"offset", clock::format_duration(planned_shift(planned, request))},
+          {"offset_ns", planned_shift(planned, request).count()},
+          {"map", clock::words(request.clocks)},
           {"engines", engines(!planned.patches.empty(), choice.engine)},
           {"functions", functions(planned.patches)},
           {"stops_all_threads", planned.attach && planned.attach->needs_stopped_world()}};
@@ -135,6 +143,7 @@ Json json(const Shifted& shifted) {
           {"clocks", shifted.clocks.names()},
           {"offset", clock::format_duration(shifted.offset)},
           {"offset_ns", shifted.offset.count()},
+          {"map", shifted.words},
           {"engines", engines(!shifted.patches.empty(), shifted.raw_calls)},
           {"functions", functions(shifted.patches)},
           {"stopped_us", microseconds(shifted.stopped)},
@@ -167,6 +176,7 @@ Json json(const Changed& changed) {
           {"clocks", changed.clocks.names()},
           {"offset", clock::format_duration(changed.offset)},
           {"offset_ns", changed.offset.count()},
+          {"map", changed.words},
           {"took_us", microseconds(changed.took)},
           {"kept_clocks", changed.kept.names()},
           {"checked", checked(changed.checked)}};
@@ -178,18 +188,21 @@ Json json(const Carrier& carrier) {
   const clock::ClockMaps maps = clock::maps_in_force(page);
   const auto now = clock::read_host_clocks();
   const auto until = end_of(maps, clocks);
-  int64_t offset = 0;
-  for (int c = TC_CLOCK_COUNT - 1; c >= 0; c--) {
-    const auto i = static_cast<size_t>(c);
-    if (clocks.has(c)) offset = clock::shift_at(maps[i], now[i]).count();
-  }
+  const InForce map = in_force(page, now);
   const auto owner = living_owner(page);
   return {{"pid", carrier.process.pid()},
           {"command", carrier.process.name()},
           {"experiment", carrier.experiment()},
           {"state", state_name(carrier, until && *until <= now[0])},
           {"clocks", clocks.names()},
-          {"offset_ns", offset},
+          {"offset_ns", map.shift.count()},
+          {"map",
+           {{"kind", map.kind},
+            {"words", map.words},
+            {"rate", map.rate},
+            {"clock", clock::clock_name(map.clock)},
+            {"shows", clock::is_monotonic(map.clock) ? reading_text(map.clock, map.shown)
+                                                     : moment(map.shown, true)}}},
           {"engines",
            engines(carrier.found.record.patch_count != 0, raw_calls(carrier), carrier.executed)},
           {"functions", functions(carrier.found.patches())},

@@ -1,8 +1,8 @@
 // The lines for people.
 #include <fmt/format.h>
 
-#include "agent/clock/duration.h"
 #include "agent/experiment/owner.h"
+#include "agent/experiment/page_words.h"
 #include "agent/experiment/report.h"
 #include "agent/experiment/words.h"
 
@@ -13,8 +13,8 @@ std::string threads(int count) {
   return fmt::format("{} thread{}", count, count == 1 ? "" : "s");
 }
 
-std::string what(clock::ClockSet clocks, std::chrono::nanoseconds offset) {
-  return fmt::format("{} {}", clocks.text(), clock::format_offset(offset));
+std::string what(clock::ClockSet clocks, const std::string& words) {
+  return fmt::format("{} {}", clocks.text(), words);
 }
 
 std::string engines_text(bool detoured, RawCalls raw) {
@@ -94,18 +94,6 @@ bool needs_world(const PlannedTarget& planned) {
   return planned.attach && planned.attach->needs_stopped_world();
 }
 
-// The offset in force for the first clock of the experiment.
-std::chrono::nanoseconds offset_of(const tc_clock_page& page, clock::ClockSet clocks) {
-  const auto now = clock::read_host_clocks();
-  for (int c = 0; c < TC_CLOCK_COUNT; c++) {
-    if (clocks.has(c)) {
-      return clock::shift_at(clock::maps_in_force(page)[static_cast<size_t>(c)],
-                             now[static_cast<size_t>(c)]);
-    }
-  }
-  return std::chrono::nanoseconds(0);
-}
-
 std::string end_text(const tc_clock_page& page, clock::ClockSet clocks) {
   const clock::ClockMaps maps = clock::maps_in_force(page);
   const auto end = end_of(maps, clocks);
@@ -147,13 +135,13 @@ std::string text(const SyscallChoice& choice, bool verbose) {
 
 std::string text(const PlannedTarget& planned, const ShiftRequest& request,
                  const SyscallChoice& choice, bool verbose) {
-  std::string line =
-      fmt::format("{} ({}): would show {}, {}, {}", planned.process.label(),
-                  threads(planned.threads), what(request.clocks.clocks, request.clocks.offset),
-                  engines_text(!planned.patches.empty(), choice.engine),
-                  planned.only_calls     ? "nothing of it stopped"
-                  : needs_world(planned) ? "all threads stopped for a moment"
-                                         : "one thread stopped for a moment");
+  std::string line = fmt::format("{} ({}): would show {}, {}, {}", planned.process.label(),
+                                 threads(planned.threads),
+                                 what(request.clocks.clocks, clock::words(request.clocks)),
+                                 engines_text(!planned.patches.empty(), choice.engine),
+                                 planned.only_calls     ? "nothing of it stopped"
+                                 : needs_world(planned) ? "all threads stopped for a moment"
+                                                        : "one thread stopped for a moment");
   if (planned.found && planned.attach) line += ", after clearing away what an agent left";
   if (verbose && !planned.patches.empty()) line += "\n  " + patches_text(planned.patches);
   return line + kept_text(planned.maps.kept);
@@ -162,7 +150,7 @@ std::string text(const PlannedTarget& planned, const ShiftRequest& request,
 std::string text(const Shifted& shifted, bool verbose) {
   std::string line =
       fmt::format("{} {} ({}): {}, {}, {}", shifted.pid, shifted.command, threads(shifted.threads),
-                  what(shifted.clocks, shifted.offset),
+                  what(shifted.clocks, shifted.words),
                   engines_text(!shifted.patches.empty(), shifted.raw_calls), stop_text(shifted));
   line += check_text(shifted.checked);
   if (verbose) {
@@ -195,7 +183,7 @@ std::string text(const Recovered& recovered, bool verbose) {
 
 std::string text(const Changed& changed) {
   return fmt::format("{} {}: {}, set in {:.1f} us without a stop{}", changed.pid, changed.command,
-                     what(changed.clocks, changed.offset), microseconds(changed.took),
+                     what(changed.clocks, changed.words), microseconds(changed.took),
                      check_text(changed.checked)) +
          kept_text(changed.kept);
 }
@@ -237,12 +225,12 @@ std::string text(const Carrier& carrier, bool verbose) {
   const clock::ClockSet clocks(page.clocks);
   if (page.experiment[0] == '\0') return who + ": recovered" + kept_text(clocks);
   const auto owner = living_owner(page);
-  std::string line =
-      fmt::format("{}: {}, {}, experiment {}, {}, {}", who, what(clocks, offset_of(page, clocks)),
-                  engines_text(carrier), page.experiment,
-                  owner ? fmt::format("agent {}", *owner)
-                        : (page.owner_pid != 0 ? "its agent is gone" : "detached"),
-                  end_text(page, clocks));
+  std::string line = fmt::format("{}: {}, {}, experiment {}, {}, {}", who,
+                                 what(clocks, text(in_force(page, clock::read_host_clocks()))),
+                                 engines_text(carrier), page.experiment,
+                                 owner ? fmt::format("agent {}", *owner)
+                                       : (page.owner_pid != 0 ? "its agent is gone" : "detached"),
+                                 end_text(page, clocks));
   if (carrier.bpf) line += counts_text(*carrier.bpf, verbose);
   if (!carrier.bpf && page.twin != 0) {
     line += engines_visible() ? ", raw system calls not any more (the BPF engine ended)"

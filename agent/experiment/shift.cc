@@ -7,6 +7,7 @@
 
 #include "agent/experiment/bpf_entry.h"
 #include "agent/experiment/owner.h"
+#include "agent/experiment/page_words.h"
 #include "agent/vdso/clock_page.h"
 #include "agent/vdso/recover.h"
 
@@ -58,6 +59,10 @@ Result<PlannedTarget> plan(targets::Process process, const ShiftRequest& request
   if (carrier && carrier->has_pages()) target.found = carrier->found;
   TC_TRY(target.maps, clock::plan_shift(request.clocks, current, clock::read_host_clocks(),
                                         initial_lease(request)));
+  if (target.maps.program && request.detach) {
+    return fail(Exit::kUnsupported, "a schedule that long has to be fed to its target bit by bit",
+                "leave out --detach");
+  }
   if (target.takes_over) {
     if (target.found) target.patches = target.found->patches();
     return target;
@@ -99,6 +104,7 @@ Header header_for(const ShiftRequest& request, uint64_t twin) {
     page.twin = twin;
     std::memset(page.experiment, 0, sizeof page.experiment);
     request.experiment.copy(page.experiment, sizeof page.experiment - 1);
+    write_words(page, clock::words(request.clocks));
   };
 }
 
@@ -129,25 +135,67 @@ Result<Twin> enter_engine(PlannedTarget& target, const ShiftRequest& request, Sy
   return fail(kept.error());
 }
 
+void take_back(const PlannedTarget& target, const ShiftRequest& request, const Twin& twin) {
+  const auto found = vdso::find_experiment(target.process.pid());
+  if (target.only_calls) {
+    (void)vdso::put_clocks_back(*twin);
+  } else if (found && *found) {
+    (void)vdso::recover(target.process.pid(), **found, request.force, twin);
+  }
+  if (target.bpf) (void)leave(*target.bpf);
+}
+
+// A monotonic clock that changes its rate turns a corner that must still be to come when its map is
+// put into force: it is planned anew, now that nothing but one write is left to do.
+Status turn_corner(vdso::ClockPage& page, PlannedTarget& target, const ShiftRequest& request,
+                   const Header& header) {
+  return page.update([&](clock::ClockMaps& maps, tc_clock_page& fields) -> Status {
+    TC_TRY(target.maps, clock::plan_shift(request.clocks, maps, clock::read_host_clocks(),
+                                          initial_lease(request)));
+    maps = target.maps.maps;
+    if (header) header(fields);
+    return {};
+  });
+}
+
+Result<vdso::AttachReport> detour(PlannedTarget& target, const ShiftRequest& request,
+                                  const Twin& twin, const clock::ClockMaps& maps,
+                                  const Header& header) {
+  const vdso::AttachOptions options{request.force, twin};
+  const pid_t pid = target.process.pid();
+  if (target.found) return vdso::reuse(pid, *target.found, options, maps, header);
+  return vdso::attach(pid, *target.attach, options, maps, header);
+}
+
 Result<vdso::AttachReport> apply(PlannedTarget& target, const ShiftRequest& request,
                                  const Twin& twin, const Header& header) {
   const pid_t pid = target.process.pid();
   vdso::AttachReport report;
   if (target.only_calls) {
-    TC_CHECK(twin->publish(target.maps.maps, header));
+    TC_CHECK(turn_corner(*twin, target, request, header));
     return report;
   }
-  const vdso::AttachOptions options{request.force, twin};
   if (target.takes_over) {
     TC_TRY(vdso::ClockPage page, vdso::ClockPage::open(pid, target.found->clock_page()));
     page.set_twin(twin);
-    TC_CHECK(page.publish(target.maps.maps, header));
+    TC_CHECK(turn_corner(page, target, request, header));
     report.code = target.found->code;
     report.patches = target.found->patches();
     return report;
   }
-  if (target.found) return vdso::reuse(pid, *target.found, options, target.maps.maps, header);
-  return vdso::attach(pid, *target.attach, options, target.maps.maps, header);
+  if (!target.maps.maps.flip_before) {
+    return detour(target, request, twin, target.maps.maps, header);
+  }
+  TC_TRY(report, detour(target, request, twin, clock::identity_maps(), header));
+  const Status turned = [&]() -> Status {
+    TC_TRY(vdso::ClockPage page,
+           vdso::ClockPage::open(pid, report.code + payload::kClockPageOffset));
+    page.set_twin(twin);
+    return turn_corner(page, target, request, {});
+  }();
+  if (turned) return report;
+  take_back(target, request, twin);
+  return fail(turned.error());
 }
 
 // What the target reads now, through each engine that serves it.
@@ -168,16 +216,6 @@ Result<std::vector<Checked>> check(PlannedTarget& target, const ShiftRequest& re
   TC_TRY(auto seen, check_syscalls(*target.bpf));
   checked.push_back(std::move(seen));
   return checked;
-}
-
-void take_back(const PlannedTarget& target, const ShiftRequest& request, const Twin& twin) {
-  const auto found = vdso::find_experiment(target.process.pid());
-  if (target.only_calls) {
-    (void)vdso::put_clocks_back(*twin);
-  } else if (found && *found) {
-    (void)vdso::recover(target.process.pid(), **found, request.force, twin);
-  }
-  if (target.bpf) (void)leave(*target.bpf);
 }
 
 Result<Shifted> shift(PlannedTarget& target, const ShiftRequest& request, SyscallSide& side,
@@ -203,7 +241,9 @@ Result<Shifted> shift(PlannedTarget& target, const ShiftRequest& request, Syscal
   shifted.threads = target.threads;
   shifted.experiment = request.experiment;
   shifted.clocks = request.clocks.clocks;
-  shifted.offset = request.clocks.offset;
+  shifted.offset = first_shift(target.maps.maps, request.clocks.clocks,
+                               request.clocks.start.value_or(clock::read_host_clocks()));
+  shifted.words = clock::words(request.clocks);
   shifted.patches = report->patches;
   shifted.stopped = report->stopped;
   shifted.world_stopped = report->world_stopped;

@@ -37,7 +37,8 @@ struct Shifted {
   int threads = 0;
   std::string experiment;
   clock::ClockSet clocks;
-  std::chrono::nanoseconds offset{0};
+  std::chrono::nanoseconds offset{0};  // at the start
+  std::string words;                   // what was asked for
   std::vector<payload::PatchRecord> patches;
   std::chrono::nanoseconds stopped{0};
   std::optional<std::chrono::nanoseconds> world_stopped;

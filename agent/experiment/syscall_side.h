@@ -60,7 +60,9 @@ class SyscallSide {
   Status follow(const std::vector<pid_t>& pids, const ShiftRequest& request);
   [[nodiscard]] syscalls::PtraceEngine* following() { return following_.engine.get(); }
   // The leases of the targets that are followed.
-  void renew_followed(Nanoseconds lease) { following_.renew(lease); }
+  void renew_followed(std::optional<Nanoseconds> lease, const clock::Programs& programs) {
+    following_.renew(lease, programs);
+  }
   void end_following() { following_ = {}; }
 
  private:

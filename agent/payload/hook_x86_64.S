@@ -2,7 +2,8 @@
 /* The payload for x86-64: what a target runs instead of the three vDSO clock functions.
  *
  * Assembly because the budget is a few nanoseconds (gcc's C costs twice as much); the arithmetic
- * is tc_map_apply() of abi/clock_map.h, to which a property test holds it bit for bit.
+ * is tc_map_apply() of abi/clock_map.h, to which a property test holds it bit for bit. Schedules are
+ * rare and long: they are compiled from that C (scheduled.c), under the rules below, and included.
  *
  * The agent copies [tc_payload_begin, tc_payload_end) to the start of the code page, fills the
  * slot at tc_payload_original with the relocated prologue of the real clock_gettime, and maps the
@@ -22,6 +23,7 @@
 .set MAPS, PAGE
 .set LATCH, PAGE + 1548
 .set TIMEZONE, PAGE + 1552
+.set TABLE, PAGE + 1648
 .set COPY_STRIDE, 2048
 
 .set MAP_KIND, 0
@@ -36,6 +38,9 @@
 .set MAP_UNTIL_NSEC, 64
 .set MAP_AFTER_SEC, 72
 .set MAP_AFTER_NSEC, 80
+.set MAP_BEFORE, 88             /* as MAP_RATE, MAP_RATE_SEC */
+
+.set LAST_SEC, 9223372035
 
 /* Reads the real clock edi into [rbx] and leaves what the target shall see in rcx (seconds) and
  * rdx (nanoseconds); eax is 0. `index` is a macro that adds the map's offset in its copy to r12. Goes to
@@ -80,26 +85,60 @@
     add     rcx, [r12 + MAP_FAKE_SEC]
     add     rdx, [r12 + MAP_FAKE_NSEC]
     jmp     3f
-30: sub     rcx, [r12 + MAP_REAL_SEC]
+30: cmp     dword ptr [r12 + MAP_KIND], 2
+    je      36f
+    sub     rcx, [r12 + MAP_REAL_SEC]
     sub     rdx, [r12 + MAP_REAL_NSEC]
     imul    rcx, rcx, 1000000000
+    lea     r8, [r12 + MAP_RATE]
     add     rcx, rdx                /* delta, ns */
-    mov     rax, [r12 + MAP_RATE_SEC]
+    jns     31f
+    lea     r8, [r12 + MAP_BEFORE]
+31: mov     rax, [r8 + 8]
     imul    rcx
     mov     rsi, rdx                /* whole seconds, estimated */
     imul    rdi, rdx, -1000000000
-    mov     rax, [r12 + MAP_RATE]
+    mov     rax, [r8]
     imul    rcx
     shrd    rax, rdx, 32            /* delta * rate, exact */
     lea     rdx, [rax + rdi]
     add     rdx, [r12 + MAP_FAKE_NSEC]
     mov     rcx, rsi
     add     rcx, [r12 + MAP_FAKE_SEC]
-31: test    rdx, rdx
-    jns     3f
+32: test    rdx, rdx
+    jns     33f
     add     rdx, 1000000000
     dec     rcx
-    jmp     31b
+    jmp     32b
+33: cmp     rdx, 999999999
+    jg      34f
+    mov     rsi, LAST_SEC
+    cmp     rcx, rsi
+    ja      35f                     /* below 0, or above it */
+    xor     eax, eax
+    jmp     4b
+34: sub     rdx, 1000000000
+    inc     rcx
+    jmp     33b
+35: xor     eax, eax
+    xor     edx, edx
+    test    rcx, rcx
+    mov     ecx, 0
+    js      4b
+    mov     rcx, rsi
+    mov     edx, 999999999
+    jmp     4b
+36: mov     rdi, r12
+    lea     rsi, [rip + TABLE]
+    mov     eax, COPY_STRIDE
+    and     eax, r13d
+    add     rsi, rax
+    xchg    rdx, rcx                /* seconds, nanoseconds; so they come back in rax, rdx */
+    call    tc_payload_scheduled
+    mov     rcx, rax
+    xor     eax, eax
+    mov     [rsp - 8], rax          /* see above */
+    jmp     4b
 40: sub     rdx, 1000000000
     inc     rcx
 3:  cmp     rdx, 999999999
@@ -229,6 +268,10 @@ tc_payload_time:
 90: cdqe                            /* the original's error is an int, time's result is not */
     jmp     9b
     read_shifted_rest reload_coarse
+
+/* struct { sec, nsec } scheduled(map, table, sec, nsec). */
+.balign 16
+.include "scheduled_x86_64.s"
 
 /* The relocated prologue of the real clock_gettime and the jump behind it; filled by the agent.
  * int3 until then. */

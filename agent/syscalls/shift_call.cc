@@ -4,11 +4,13 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cstdint>
 #include <span>
 
+#include "agent/clock/clock_maps.h"
 #include "agent/clock/clock_set.h"
 #include "agent/tracee/clock_calls.h"
-#include "time_chaos/abi/clock_map.h"
 
 namespace time_chaos::syscalls {
 namespace {
@@ -38,11 +40,16 @@ Status write_value(FollowedThread& thread, uint64_t address, const Value& value)
   return write(thread, address, {reinterpret_cast<const uint8_t*>(&value), sizeof value});
 }
 
-// As 32-bit programs keep it. Seconds wrap in 2038, as the kernel's own do for them.
+// As 32-bit programs keep it.
 struct NarrowPair {
   int32_t sec = 0;
   int32_t fraction = 0;
 };
+
+// 32 bits end in 2038: a clock stands still there, instead of being in 1901.
+int64_t held(int64_t seconds) {
+  return std::min<int64_t>(seconds, INT32_MAX);
+}
 
 Result<TimePair> read_pair(FollowedThread& thread, uint64_t address, bool narrow) {
   TC_TRY(tracee::Memory* const memory, memory_of(thread));
@@ -60,17 +67,16 @@ Status write_pair(FollowedThread& thread, uint64_t address, bool narrow, const T
 
 // `unit`: nanoseconds of one step of the second field.
 Result<bool> shift_pair(FollowedThread& thread, uint64_t address, bool narrow, int64_t unit,
-                        const tc_clock_map& map) {
+                        const clock::ClockMaps& maps, int clock) {
   TC_TRY(const TimePair real, read_pair(thread, address, narrow));
   RecentWrites& writes = thread.process->writes;
   if (writes.ours(address, real, thread.writes_at_entry)) return false;
   if (real.fraction < 0 || real.fraction >= TC_NSEC_PER_SEC / unit) {
     return fail(Exit::kFailed, "another thread wrote over the reading");
   }
-  TimePair fake{real.sec, real.fraction * unit};
-  tc_map_apply(&map, &fake.sec, &fake.fraction);
-  fake.fraction /= unit;
-  if (narrow) fake.sec = static_cast<int32_t>(fake.sec);
+  const clock::Reading shown = clock::apply(maps, clock, {real.sec, real.fraction * unit});
+  TimePair fake{shown.sec, shown.nsec / unit};
+  if (narrow) fake.sec = held(fake.sec);
   if (fake == real) return false;
   TC_CHECK(write_pair(thread, address, narrow, fake));
   writes.note(address, fake);
@@ -84,11 +90,11 @@ clock::Reading host_coarse() {
 }
 
 Result<bool> shift_time(FollowedThread& thread, const tracee::Registers& registers,
-                        uint64_t address, bool narrow, const tc_clock_map& map) {
+                        uint64_t address, bool narrow, const clock::ClockMaps& maps) {
   const int64_t real = registers.result();
-  clock::Reading reading = reading_behind_time(real, host_coarse());
-  tc_map_apply(&map, &reading.sec, &reading.nsec);
-  if (narrow) reading.sec = static_cast<int32_t>(reading.sec);
+  clock::Reading reading =
+      clock::apply(maps, CLOCK_REALTIME, reading_behind_time(real, host_coarse()));
+  if (narrow) reading.sec = held(reading.sec);
   if (reading.sec == real) return false;
   tracee::Registers changed = registers;
   changed.set_result(reading.sec);
@@ -99,14 +105,13 @@ Result<bool> shift_time(FollowedThread& thread, const tracee::Registers& registe
   return true;
 }
 
-// The map of a clock for this thread's process.
-Result<tc_clock_map> map_of(const FollowedThread& thread, int clock) {
+// The maps by which this thread's process sees a clock.
+Result<clock::ClockMaps> maps_of(const FollowedThread& thread, int clock) {
   const FollowedProcess& process = *thread.process;
   if (process.executed && clock::is_monotonic(clock)) {
-    return clock::identity_maps()[static_cast<size_t>(clock)];
+    return clock::identity_maps();
   }
-  TC_TRY(const clock::ClockMaps maps, process.target->maps());
-  return maps[static_cast<size_t>(clock)];
+  return process.target->maps();
 }
 
 }  // namespace
@@ -134,18 +139,18 @@ Result<bool> shift_call(FollowedThread& thread, const tracee::Registers& registe
       // clockid_t is an int: the kernel ignores the register's upper half.
       const auto id = static_cast<int32_t>(argument(0));
       if (result != 0 || id < 0 || id >= TC_CLOCK_COUNT) return false;
-      TC_TRY(const tc_clock_map map, map_of(thread, id));
-      return shift_pair(thread, address, call.narrow_data, 1, map);
+      TC_TRY(const clock::ClockMaps maps, maps_of(thread, id));
+      return shift_pair(thread, address, call.narrow_data, 1, maps, id);
     }
     case Kind::kGetTimeOfDay: {
       if (result != 0 || address == 0) return false;
-      TC_TRY(const tc_clock_map map, map_of(thread, CLOCK_REALTIME));
-      return shift_pair(thread, address, call.narrow_data, 1000, map);
+      TC_TRY(const clock::ClockMaps maps, maps_of(thread, CLOCK_REALTIME));
+      return shift_pair(thread, address, call.narrow_data, 1000, maps, CLOCK_REALTIME);
     }
     case Kind::kTime: {
       if (result < 0 && result >= -kMaxErrno) return false;
-      TC_TRY(const tc_clock_map map, map_of(thread, CLOCK_REALTIME));
-      return shift_time(thread, registers, address, call.narrow_data, map);
+      TC_TRY(const clock::ClockMaps maps, maps_of(thread, CLOCK_REALTIME));
+      return shift_time(thread, registers, address, call.narrow_data, maps);
     }
     default:
       return false;

@@ -4,6 +4,8 @@
 #include <fmt/format.h>
 #include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -19,8 +21,20 @@ namespace {
 constexpr size_t kHeader = offsetof(tc_clock_page, magic);
 constexpr size_t kLatch = offsetof(tc_clock_page, latch);
 constexpr size_t kBehindLatch = kLatch + sizeof(uint32_t);
-constexpr size_t kHeaderEnd = offsetof(tc_clock_page, reserved1);
+constexpr size_t kHeaderEnd = offsetof(tc_clock_page, table0);
+constexpr size_t kWords = offsetof(tc_clock_page, words);
 constexpr size_t kCopySize = sizeof(tc_clock_page::maps0);
+constexpr size_t kTable = offsetof(tc_clock_page, table0);
+
+// How often a writer plans anew that was too late.
+constexpr int kAttempts = 8;
+
+bool in_time(const clock::ClockMaps& maps) {
+  if (!maps.flip_before) return true;
+  timespec now{};
+  (void)::syscall(SYS_clock_gettime, CLOCK_MONOTONIC, &now);  // NOLINT(*-vararg)
+  return clock::Reading{now.tv_sec, now.tv_nsec} < *maps.flip_before;
+}
 
 // One writer at a time; readers never wait. Held for some microseconds.
 class WriteLock {
@@ -113,7 +127,10 @@ Result<uint32_t> ClockPage::fill(const clock::ClockMaps& maps, const tc_clock_pa
   const auto* bytes = reinterpret_cast<const uint8_t*>(&header);
   TC_CHECK(write(kHeader, bytes + kHeader, kLatch - kHeader));
   TC_CHECK(write(kBehindLatch, bytes + kBehindLatch, kHeaderEnd - kBehindLatch));
-  TC_CHECK(write(latch & TC_COPY_STRIDE, maps.data(), kCopySize));
+  TC_CHECK(write(kWords, bytes + kWords, TC_WORDS_MAX));
+  const uint64_t copy = latch & TC_COPY_STRIDE;
+  TC_CHECK(write(copy, maps.data(), kCopySize));
+  TC_CHECK(write(copy + kTable, &maps.table, sizeof maps.table));
   return latch;
 }
 
@@ -137,14 +154,22 @@ Status ClockPage::publish(const clock::ClockMaps& maps,
 
 Status ClockPage::update(const std::function<Status(clock::ClockMaps&, tc_clock_page&)>& change) {
   const WriteLock lock(file_.get());
-  TC_TRY(tc_clock_page header, read());
-  clock::ClockMaps maps = clock::maps_in_force(header);
-  TC_CHECK(change(maps, header));
-  TC_TRY(const uint32_t latch, fill(maps, header));
-  if (!twin_) return flip(latch);
-  TC_TRY(const uint32_t twins_latch, twin_->fill(maps, header));
-  TC_CHECK(flip(latch));
-  return twin_->flip(twins_latch);
+  for (int attempt = 0; attempt < kAttempts; attempt++) {
+    TC_TRY(tc_clock_page header, read());
+    clock::ClockMaps maps = clock::maps_in_force(header);
+    TC_CHECK(change(maps, header));
+    TC_TRY(const uint32_t latch, fill(maps, header));
+    uint32_t twins_latch = 0;
+    if (twin_) {
+      TC_TRY(twins_latch, twin_->fill(maps, header));
+    }
+    // Nobody has seen any of it yet.
+    if (!in_time(maps)) continue;
+    TC_CHECK(flip(latch));
+    return twin_ ? twin_->flip(twins_latch) : Status();
+  }
+  return fail(Exit::kFailed, "the machine is too busy to change a monotonic clock in time",
+              "try again");
 }
 
 }  // namespace time_chaos::vdso

@@ -33,11 +33,12 @@ class ClockPage {
   Result<clock::ClockMaps> maps() const;  // those in force
 
   // Puts new maps into force in one instant for all functions, threads and forked children.
-  // `header` may change the fields in front of the maps and the experiment's name first.
+  // `header` may change the fields beside the maps and their tables first.
   Status publish(const clock::ClockMaps& maps,
                  const std::function<void(tc_clock_page&)>& header = {});
   // Reads the maps in force, and publishes what `change` makes of them; no other agent's change
-  // can come in between.
+  // can come in between. Maps that have to be in force by some moment, and are late, are asked for
+  // again.
   Status update(const std::function<Status(clock::ClockMaps&, tc_clock_page&)>& change);
 
   [[nodiscard]] bool shared() const { return page_ != nullptr; }

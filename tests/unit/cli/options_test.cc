@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "agent/cli/clock_options.h"
+
 namespace time_chaos::cli {
 namespace {
 
@@ -74,7 +76,7 @@ TEST(Clocks, ErrorsNameTheOption) {
   const auto none = parse("").clocks.parse();
   ASSERT_FALSE(none);
   EXPECT_EQ(none.error().kind(), Exit::kUsage);
-  EXPECT_THAT(none.error().line(), HasSubstr("no --offset given"));
+  EXPECT_THAT(none.error().line(), HasSubstr("no clock given"));
   const auto offset = parse("--offset 1x").clocks.parse();
   ASSERT_FALSE(offset);
   EXPECT_EQ(offset.error().kind(), Exit::kUsage);
@@ -84,6 +86,41 @@ TEST(Clocks, ErrorsNameTheOption) {
   EXPECT_EQ(clocks.error().kind(), Exit::kUsage);
   EXPECT_THAT(clocks.error().line(), HasSubstr("--clocks: "));
   EXPECT_THAT(clocks.error().line(), HasSubstr("sundial"));
+}
+
+TEST(Clocks, StartRunAndChangeAsAsked) {
+  const auto date = parse("--at 2030-01-01T00:00:00Z --freeze").clocks.parse();
+  ASSERT_TRUE(date) << date.error().line();
+  EXPECT_EQ(date->date, (clock::Reading{1'893'456'000, 0}));
+  EXPECT_EQ(date->rate, 0);
+  const auto drift = parse("--drift -50ppm --jitter 5ms,1s --seed 9").clocks.parse();
+  ASSERT_TRUE(drift) << drift.error().line();
+  EXPECT_LT(drift->rate, TC_RATE_ONE);
+  EXPECT_EQ(drift->jitter->amplitude, std::chrono::milliseconds(5));
+  EXPECT_EQ(drift->jitter->interval, std::chrono::seconds(1));
+  EXPECT_EQ(drift->seed, 9U);
+  const auto strobe = parse("--strobe -200ms,1s --allow-monotonic-step").clocks.parse();
+  ASSERT_TRUE(strobe) << strobe.error().line();
+  EXPECT_EQ(strobe->strobe->delta, -std::chrono::milliseconds(200));
+  EXPECT_TRUE(strobe->allow_monotonic_step);
+  const auto bump = parse("--bump 5m").clocks.parse();
+  ASSERT_TRUE(bump) << bump.error().line();
+  EXPECT_EQ(bump->bump->low, -std::chrono::minutes(5));
+  EXPECT_EQ(bump->bump->high, std::chrono::minutes(5));
+  const auto bounds = parse("--bump=-1s,2s").clocks.parse();
+  ASSERT_TRUE(bounds) << bounds.error().line();
+  EXPECT_EQ(bounds->bump->low, -std::chrono::seconds(1));
+  EXPECT_EQ(parse("--leap-second smear").clocks.parse()->leap, clock::Leap::kSmear);
+  EXPECT_EQ(parse("--rate 0.5").clocks.parse()->rate, TC_RATE_ONE / 2);
+}
+
+// A seed that is not given is drawn, and said, so that what happened can be repeated.
+TEST(Clocks, DrawASeed) {
+  const auto one = parse("--bump 5m").clocks.parse();
+  const auto other = parse("--bump 5m").clocks.parse();
+  ASSERT_TRUE(one && other);
+  EXPECT_NE(one->seed, other->seed);
+  EXPECT_THAT(clock::words(*one), HasSubstr("seed " + std::to_string(one->seed)));
 }
 
 TEST(Engines, DefaultToTheDetour) {

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <random>
 #include <vector>
@@ -26,8 +27,10 @@ Wide wide(Reading r) {
   return static_cast<Wide>(r.sec) * kSec + r.nsec;
 }
 
-Reading applied(const tc_clock_map& map, Reading real) {
-  tc_map_apply(&map, &real.sec, &real.nsec);
+const tc_clock_table kNoTable{};
+
+Reading applied(const tc_clock_map& map, Reading real, const tc_clock_table& table = kNoTable) {
+  tc_map_apply(&map, &table, &real.sec, &real.nsec);
   return real;
 }
 
@@ -36,9 +39,15 @@ bool same(const tc_clock_map& map, Reading real, Wide want) {
   return got.nsec >= 0 && got.nsec < kSec && wide(got) == want;
 }
 
+// Where a clock with a rate stands still.
+Wide held(Wide shown) {
+  return std::clamp<Wide>(shown, 0, wide({TC_LAST_SEC, kSec - 1}));
+}
+
 Wide rate_result(const tc_clock_map& map, int64_t delta) {
   // >> of a negative value rounds down (gcc, clang): the floor of the formula.
-  return wide({map.fake_sec, map.fake_nsec}) + ((static_cast<Wide>(delta) * map.rate) >> 32);
+  const int64_t rate = delta < 0 ? map.before : map.rate;
+  return held(wide({map.fake_sec, map.fake_nsec}) + ((static_cast<Wide>(delta) * rate) >> 32));
 }
 
 tc_clock_map offset_of(Reading added) {
@@ -77,7 +86,9 @@ TEST(ClockMap, RatesAreExactOverRandomMaps) {
     const Reading anchor = random.reading(i % 2 == 0 ? 33 : 61);
     const int64_t rate = std::clamp(
         i % 4 == 0 ? TC_RATE_ONE + random.of_bits(32) : random.of_bits(62), -kMaxRate, kMaxRate);
-    const tc_clock_map map = make_rate_map_fixed(anchor, random.reading(60), rate);
+    const Reading shown = i % 3 == 0 ? random.reading(60) : random.reading(34);
+    tc_clock_map map = make_rate_map_fixed(anchor, shown, rate);
+    if (i % 8 == 0) set_rate_before(map, random.of_bits(61));
     const int64_t delta = random.of_bits(64);
     const Reading real = plus(anchor, std::chrono::nanoseconds(delta));
     ASSERT_TRUE(same(map, real, rate_result(map, delta)))
@@ -124,7 +135,7 @@ TEST(ClockMap, RatesAreExactAtTheEdges) {
       for (const int64_t fake_nsec : {int64_t{0}, int64_t{1}, kSec - 1}) {
         for (const int64_t real_nsec : {int64_t{0}, kSec / 2, kSec - 1}) {
           const Reading anchor{1'900'000'000, real_nsec};
-          const tc_clock_map map = make_rate_map_fixed(anchor, {-7, fake_nsec}, rate);
+          const tc_clock_map map = make_rate_map_fixed(anchor, {2'000'000'000, fake_nsec}, rate);
           EXPECT_TRUE(
               same(map, plus(anchor, std::chrono::nanoseconds(delta)), rate_result(map, delta)))
               << "rate " << rate << " delta " << delta << ' ' << fake_nsec << ' ' << real_nsec;
@@ -132,6 +143,26 @@ TEST(ClockMap, RatesAreExactAtTheEdges) {
       }
     }
   }
+}
+
+TEST(ClockMap, AClockWithARateStandsStillAtTheEndsOfTime) {
+  const tc_clock_map back = make_rate_map({1000, 0}, {5, 500}, -1);
+  EXPECT_EQ(applied(back, {1005, 500}), (Reading{0, 0}));
+  EXPECT_EQ(applied(back, {1005, 501}), (Reading{0, 0}));
+  EXPECT_EQ(applied(back, {900'000'000, 0}), (Reading{0, 0}));
+  const tc_clock_map fast = make_rate_map({1000, 0}, {TC_LAST_SEC - 9, 7}, 10);
+  EXPECT_EQ(applied(fast, {1000, 900'000'000}), (Reading{TC_LAST_SEC, 7}));
+  EXPECT_EQ(applied(fast, {1001, 0}), (Reading{TC_LAST_SEC, kSec - 1}));
+  EXPECT_EQ(applied(fast, {9'000'000'000, 0}), (Reading{TC_LAST_SEC, kSec - 1}));
+}
+
+TEST(ClockMap, ACornerTurnsAtTheAnchor) {
+  tc_clock_map map = make_rate_map({1000, 0}, {1000, 0}, 0);
+  set_rate_before(map, TC_RATE_ONE);
+  EXPECT_EQ(applied(map, {999, 1}), (Reading{999, 1}));
+  EXPECT_EQ(applied(map, {999, kSec - 1}), (Reading{999, kSec - 1}));
+  EXPECT_EQ(applied(map, {1000, 0}), (Reading{1000, 0}));
+  EXPECT_EQ(applied(map, {1000, 1}), (Reading{1000, 0}));
 }
 
 TEST(ClockMap, OffsetsAreExact) {
@@ -208,13 +239,19 @@ TEST(ClockMap, APageFullOfGarbageIsReadWithoutOverflow) {
   std::mt19937_64 random(7);
   for (int i = 0; i < 10'000; i++) {
     tc_clock_map map{};
-    map.kind = static_cast<uint32_t>(random() % 3);
-    for (int64_t* field : {&map.fake_sec, &map.fake_nsec, &map.real_sec, &map.real_nsec, &map.rate,
-                           &map.rate_sec, &map.until_sec, &map.after_sec, &map.after_nsec}) {
+    map.kind = static_cast<uint32_t>(random() % 4);
+    for (int64_t* field :
+         {&map.fake_sec, &map.fake_nsec, &map.real_sec, &map.real_nsec, &map.rate, &map.rate_sec,
+          &map.until_sec, &map.after_sec, &map.after_nsec, &map.before, &map.before_sec}) {
       *field = random() % 4 == 0 ? kMinDelta : static_cast<int64_t>(random());
     }
+    tc_clock_table table{};
+    for (size_t at = 0; at < sizeof table; at += sizeof(uint64_t)) {
+      const uint64_t word = random() % 4 == 0 ? 0 : random() >> (random() % 64);
+      std::memcpy(reinterpret_cast<char*>(&table) + at, &word, sizeof word);
+    }
     Reading real{1'900'000'000, kSec - 1};
-    (void)applied(map, real);  // the sanitizer build looks at it
+    (void)applied(map, real, table);  // the sanitizer build looks at it
   }
 }
 
@@ -223,6 +260,8 @@ TEST(RateMap, KeepsTheAnchorTheRateAndNeverEnds) {
   EXPECT_EQ(map.kind, static_cast<uint32_t>(TC_MAP_RATE));
   EXPECT_EQ(map.rate, TC_RATE_ONE + TC_RATE_ONE / 2);
   EXPECT_EQ(map.until_sec, TC_NEVER);
+  EXPECT_EQ(map.before, map.rate);
+  EXPECT_EQ(map.before_sec, map.rate_sec);
   EXPECT_EQ(applied(map, {100, 1}), (Reading{200, 2}));
   EXPECT_EQ(applied(map, {102, 1}), (Reading{203, 2}));
   EXPECT_EQ(applied(map, {98, 1}), (Reading{197, 2}));

@@ -44,7 +44,7 @@ HostReadings later(nanoseconds by) {
 }
 
 nanoseconds shift(const ClockMaps& maps, size_t clock, const HostReadings& now) {
-  return shift_at(maps[clock], now[clock]);
+  return shift_at(maps, static_cast<int>(clock), now[clock]);
 }
 
 ClockMaps shifted(ClockSet clocks, nanoseconds offset,
@@ -82,7 +82,7 @@ TEST(MapPlan, AMonotonicClockIsNotShiftedBack) {
   EXPECT_EQ(plan.error().kind(), Exit::kUsage);
   EXPECT_EQ(plan.error().line(),
             "monotonic by -1h: it must never step back; leave monotonic out of "
-            "--clocks, or use an offset forwards");
+            "--clocks, use an offset forwards, or --allow-monotonic-step");
 }
 
 TEST(MapPlan, NoClockButTheWallClocksIsShiftedBack) {
@@ -188,7 +188,10 @@ TEST(MapPlan, AFastMonotonicClockIsKeptWhereItGot) {
   const MapPlan plan = plan_recover(maps, now);
   EXPECT_EQ(plan.kept, kMonotonic);
   EXPECT_EQ(shift(plan.maps, kMono, now), seconds(20));
-  EXPECT_EQ(shift(plan.maps, kMono, later(hours(1))), seconds(20));
+  // However late that is put into force, up to kLead: until then it goes on as it did.
+  EXPECT_EQ(shift(plan.maps, kMono, later(seconds(10) + kLead)), seconds(20) + 2 * kLead);
+  EXPECT_EQ(shift(plan.maps, kMono, later(hours(1))), seconds(20) + 2 * kLead);
+  EXPECT_EQ(plan.maps.flip_before, plus(now[kMono], kLead));
   // A lease's end does not step either.
   const ClockMaps leased = with_lease(maps, now, seconds(10));
   EXPECT_EQ(shift(leased, kMono, later(seconds(20) - nanoseconds(1))),

@@ -48,6 +48,7 @@ Shifted shifted() {
   shifted.experiment = "exp";
   shifted.clocks = clock::ClockSet::wall();
   shifted.offset = hours(1);
+  shifted.words = "+1h";
   shifted.patches = {patch(0, 1), patch(1, 5)};
   shifted.stopped = microseconds(140);
   shifted.checked = {an_hour_ahead()};
@@ -207,6 +208,7 @@ TEST(ChangedReport, SaysHowLongItTook) {
   changed.command = "x";
   changed.clocks = clock::ClockSet::wall();
   changed.offset = hours(3);
+  changed.words = "+3h";
   changed.took = std::chrono::nanoseconds(12'300);
   changed.checked = {an_hour_ahead()};
   EXPECT_THAT(text(changed),

@@ -41,9 +41,13 @@ void poison_all(tc_clock_page& page) {
   std::fill_n(copy_of(page, tc_next_latch(page.latch)), TC_CLOCK_COUNT, poison());
 }
 
-Moment shown(const tc_clock_map& map, const Moment& real) {
+tc_clock_table* table_of(tc_clock_page& page, uint32_t latch) {
+  return const_cast<tc_clock_table*>(tc_page_table(&page, latch));
+}
+
+Moment shown(const tc_clock_map& map, const tc_clock_table& table, const Moment& real) {
   Moment moment = real;
-  tc_map_apply(&map, &moment.sec, &moment.nsec);
+  tc_map_apply(&map, &table, &moment.sec, &moment.nsec);
   return moment;
 }
 
@@ -68,7 +72,8 @@ TEST(PayloadProperty, AllFunctionsShowWhatTheFormulaSays) {
     tc_clock_map* copy = copy_of(page, page.latch);
     payload.mock().sec = real.sec;
     payload.mock().nsec = real.nsec;
-    const Moment wanted = shown(map, real);
+    if (map.kind == TC_MAP_SCHEDULE) *table_of(page, page.latch) = random.table();
+    const Moment wanted = shown(map, *table_of(page, page.latch), real);
 
     copy[clock] = map;
     timespec got{};
@@ -217,17 +222,20 @@ TEST(Payload, AChangeInTheMiddleOfACallIsSeen) {
     const auto clock = static_cast<int>(random.below(TC_CLOCK_COUNT));
     const Moment real = random.moment();
     const tc_clock_map next = random.map(real);
-    const Moment wanted = shown(next, real);
+    const tc_clock_table table = random.table();
+    const Moment wanted = shown(next, table, real);
     const auto begin = [&](int mapped) {
       poison_all(page);
       page.latch = latch;
       payload.mock().calls = 0;
       payload.mock().sec = 1;
       payload.mock().nsec = 1;
-      payload.mock().then = [&page, &payload, latch, next, real, mapped] {
+      *table_of(page, latch) = random.table();
+      payload.mock().then = [&page, &payload, &table, latch, next, real, mapped] {
         if (payload.mock().calls > 1) return;
         page.latch = tc_next_latch(latch);
         copy_of(page, page.latch)[mapped] = next;
+        *table_of(page, page.latch) = table;
         payload.mock().sec = real.sec;
         payload.mock().nsec = real.nsec;
       };
@@ -262,6 +270,7 @@ TEST_P(Manners, KeepRegistersStackAndLeaveNoReturnAddress) {
     const Moment real = random.moment();
     for (const uint32_t latch : {uint32_t{0}, tc_next_latch(0)}) {
       for (int c = 0; c < TC_CLOCK_COUNT; c++) copy_of(payload.page(), latch)[c] = random.map(real);
+      *table_of(payload.page(), latch) = random.table();
     }
     payload.mock() = {real.sec, real.nsec, random.below(8) == 0 ? -EFAULT : 0, 0, -1, {}};
     if (random.below(3) == 0) {

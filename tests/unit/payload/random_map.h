@@ -30,12 +30,42 @@ class RandomMaps {
     map.after_sec = seconds();
     map.after_nsec = nanoseconds();
     put_end(map, real);
-    if (below(2) == 0) {
-      map.kind = TC_MAP_RATE;
+    if (below(3) != 0) {
+      map.kind = below(2) == 0 ? TC_MAP_RATE : TC_MAP_SCHEDULE;
       map.carry_nsec = 0;
       put_rate(map, real);
     }
     return map;
+  }
+
+  // For a schedule. Half of them are as the agent writes them, half full of garbage: both engines
+  // must make the same of that, too.
+  tc_clock_table table() {
+    tc_clock_table table{};
+    const bool garbage = below(2) == 0;
+    const auto span = [&] {
+      return garbage && below(3) == 0 ? random_() : random_() >> (64 - 1 - below(61));
+    };
+    const auto any = [&] { return static_cast<int64_t>(random_()) >> below(64); };
+    if (below(2) == 0) {
+      table.loop_at = span();
+      table.period = span();
+      table.gain = any();
+    }
+    table.horizon = below(2) == 0 ? uint64_t{1} << 61 : span();
+    if (below(2) == 0) {
+      table.jitter_seed = random_();
+      table.jitter_span = any();
+      table.jitter_shift = garbage ? random_() : 1 + below(55);
+    }
+    uint64_t at = 0;
+    const uint64_t count = 1 + below(TC_SEGMENT_COUNT);
+    for (uint64_t i = 0; i < TC_SEGMENT_COUNT; i++) {
+      table.segments[i] = {i < count ? at : TC_NO_SEGMENT, any(), any()};
+      if (garbage && below(8) == 0) table.segments[i].at = random_();
+      at += span() / TC_SEGMENT_COUNT;
+    }
+    return table;
   }
 
   uint64_t below(uint64_t bound) { return random_() % bound; }
@@ -126,11 +156,19 @@ class RandomMaps {
       default:
         map.rate = between(-kMostRate, kMostRate);
     }
-    // floor(rate / 1e9), from Q32.32 to Q0.64.
-    const Wide wide = static_cast<Wide>(map.rate) << 32;
+    map.rate_sec = seconds_of(map.rate);
+    map.before = below(2) == 0 ? TC_RATE_ONE : between(-kMostRate, kMostRate);
+    map.before_sec = seconds_of(map.before);
+    // So that results are not all beyond the ends of time, where they stand still.
+    if (below(3) != 0) map.fake_sec = between(-100, 9'223'372'135);
+  }
+
+  // floor(rate / 1e9), from Q32.32 to Q0.64.
+  static int64_t seconds_of(int64_t rate) {
+    const Wide wide = static_cast<Wide>(rate) << 32;
     Wide quotient = wide / TC_NSEC_PER_SEC;
     if (quotient * TC_NSEC_PER_SEC > wide) quotient--;
-    map.rate_sec = static_cast<int64_t>(quotient);
+    return static_cast<int64_t>(quotient);
   }
 
   std::mt19937_64 random_;

@@ -13,8 +13,10 @@
 
 #include <cerrno>
 #include <cstring>
+#include <random>
 
 #include "agent/clock/map_plan.h"
+#include "agent/clock/rate_map.h"
 #include "agent/syscalls/bpf_probe.h"
 #include "bpf_target.h"
 
@@ -165,6 +167,69 @@ TEST_P(BpfCalls, AMapThatIsOverShowsRealTime) {
   engine_->put(0, maps);
   const int64_t host = host_seconds();
   EXPECT_EQ(run_as_target(*engine_, 0, [&] { return is_host(host_seconds(), host) ? 0 : 1; }), 0);
+}
+
+// Rates, and schedules in which something happens every few seconds.
+clock::ClockMaps random_course(std::mt19937_64& random, clock::Reading now) {
+  const auto below = [&](uint64_t bound) { return static_cast<int64_t>(random() % bound); };
+  const auto either = [&](uint64_t bound) {
+    return below(2 * bound) - static_cast<int64_t>(bound);
+  };
+  clock::ClockMaps maps = clock::identity_maps();
+  const clock::Reading anchor = clock::plus(now, std::chrono::nanoseconds(either(60'000'000'000)));
+  tc_clock_map& map = maps[CLOCK_MONOTONIC];
+  map = clock::make_rate_map_fixed(anchor, {1'000'000 + below(1'000'000'000), below(1'000'000'000)},
+                                   either(uint64_t{3} << 32));
+  clock::set_rate_before(map, either(uint64_t{3} << 32));
+  if (below(4) != 0) map.kind = TC_MAP_SCHEDULE;
+  tc_clock_table& table = maps.table;
+  uint64_t at = 0;
+  for (tc_segment& segment : table.segments) {
+    segment = {at, either(3'600'000'000'000), either(uint64_t{2} << 32)};
+    at += static_cast<uint64_t>(1 + below(9'000'000'000));
+  }
+  table.horizon = below(8) == 0 ? at / 2 : uint64_t{1} << 61;
+  if (below(2) == 0) {
+    table.loop_at = table.segments[below(TC_SEGMENT_COUNT)].at;
+    table.period = static_cast<uint64_t>(1'000'000 + below(20'000'000'000));
+    table.gain = either(10'000'000'000);
+  }
+  if (below(2) == 0) {
+    table.jitter_seed = random();
+    table.jitter_span = below(1'000'000'000);
+    table.jitter_shift = static_cast<uint64_t>(30 + below(6));
+  }
+  return maps;
+}
+
+// The formula as the kernel's machine runs it, against the same compiled for us: between two
+// readings of the vDSO, which this child's programs do not reach.
+TEST_P(BpfCalls, RatesAndSchedulesShowWhatTheFormulaSays) {
+  EXPECT_EQ(
+      run_as_target(
+          *engine_, 0,
+          [&] {
+            std::mt19937_64 random(5);
+            for (int i = 0; i < 3000; i++) {
+              timespec before{};
+              timespec shown{};
+              timespec after{};
+              ::clock_gettime(CLOCK_MONOTONIC, &before);
+              const clock::ClockMaps maps = random_course(random, {before.tv_sec, before.tv_nsec});
+              engine_->put(0, maps);
+              ::clock_gettime(CLOCK_MONOTONIC, &before);
+              ::syscall(SYS_clock_gettime, CLOCK_MONOTONIC, &shown);
+              ::clock_gettime(CLOCK_MONOTONIC, &after);
+              const clock::Reading seen{shown.tv_sec, shown.tv_nsec};
+              const clock::Span span =
+                  clock::shown_between(maps, CLOCK_MONOTONIC, {before.tv_sec, before.tv_nsec},
+                                       {after.tv_sec, after.tv_nsec});
+              if (seen < span.low || seen > span.high) return 1;
+            }
+            return 0;
+          }),
+      0);
+  EXPECT_EQ(counts()[CLOCK_MONOTONIC].done, 3000U);
 }
 
 TEST_P(BpfCalls, AChangeIsSeenWholeAndAtOnce) {

@@ -44,7 +44,9 @@ tc_clock_page& LoadedEngine::page(uint32_t number) const {
 void LoadedEngine::put(uint32_t number, const clock::ClockMaps& maps) const {
   tc_clock_page& into = page(number);
   const uint32_t latch = tc_next_latch(into.latch);
-  std::copy(maps.begin(), maps.end(), (latch & TC_COPY_STRIDE) != 0 ? into.maps1 : into.maps0);
+  const bool second = (latch & TC_COPY_STRIDE) != 0;
+  std::copy(maps.begin(), maps.end(), second ? into.maps1 : into.maps0);
+  (second ? into.table1 : into.table0) = maps.table;
   __atomic_store_n(&into.latch, latch, __ATOMIC_SEQ_CST);
 }
 

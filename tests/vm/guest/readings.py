@@ -3,7 +3,7 @@
 import time
 
 import kernel
-from programs import Stage
+from programs import Stage, time_chaos
 from shift import recover, wait_until_shifted
 from tap import check
 
@@ -155,7 +155,64 @@ def traps():
             check(native == line, name, *differs)
 
 
+NEW_YEAR_2030 = 1_893_456_000 * 10**9
+# What can be asked of clocks besides an offset. Every one is checked by the agent itself, through the
+# vDSO and through system calls, against the maps: to the nanosecond but for the time between readings.
+COURSES = (["--rate", "0.5"], ["--drift", "200ppm"], ["--at", "@1893456000", "--rate", "-2"],
+           ["--strobe", "1h,30ms"], ["--jitter", "20ms"], ["--jitter", "20ms,1ms"], ["--bump", "1h"],
+           ["--at", "2016-12-31T23:59:59Z", "--leap-second", "insert"], ["--leap-second", "smear"],
+           ["--schedule", "/tmp/schedule.json"])
+
+
+def courses():
+    """Rates, strobes, jitter, schedules: both engines show the same, which is what was asked for."""
+    with open("/tmp/schedule.json", "w") as file:
+        file.write('[{"at": "0s", "offset": "-1h"}, {"at": "20ms", "rate": 3}, {"at": "50ms", "step": "-7m"},'
+                   ' {"at": "70ms", "repeat": "0s"}]')
+    with Stage() as stage:
+        program = stage.program("/targets/ask")
+        agent = stage.agent([program], "--at", "@1893456000", "--freeze")
+        wait_until_shifted(agent, [program])
+        for _ in range(3):
+            answers = _numbers(program.ask("clocks"))
+            for name in ("sys_0", "libc_0", "sys_5", "libc_5"):
+                check(answers[name] == NEW_YEAR_2030, name, "is", answers[name], "and not frozen in 2030")
+        for course in COURSES:
+            code, text = time_chaos("set", "--pid", str(program.pid), *course)
+            check(code == 0 and "through vdso and syscall" in text, *course, "exits with", code, text)
+        recover(agent)
+        _check_tables(program, 0, 0)
+        _check_clocks(program, {})
+
+
+def monotonic_rate():
+    """A fast monotonic clock never steps back, not when it slows down nor when it is recovered."""
+    with Stage() as stage:
+        program = stage.program("/targets/ask")
+        agent = stage.agent([program], "--rate", "5", "--clocks", "monotonic-family")
+        wait_until_shifted(agent, [program])
+        last = {}
+        names = [f"{way}_{number}" for way in ("sys", "libc") for number in (1, 4, 6, 7)]
+
+        def look(when):
+            for _ in range(20):
+                answers = _numbers(program.ask("clocks"))
+                for name in names:
+                    check(answers[name] >= last.get(name, 0), name, "steps back", when)
+                    last[name] = answers[name]
+
+        look("at rate 5")
+        for course in (["--rate", "0.1"], ["--rate", "4", "--jitter", "5ms"], ["--freeze"], ["--rate", "1.5"]):
+            code, text = time_chaos("set", "--pid", str(program.pid), *course)
+            check(code == 0, *course, "exits with", code, text)
+            look(f"after {course}")
+        recover(agent)
+        look("after recover")
+
+
 CASES = [
+    ("rates, strobes, jitter and schedules", courses, ("tsc", "hpet")),
+    ("monotonic clocks with a rate", monotonic_rate, ("tsc", "full")),
     ("every clock id", every_clock, ("tsc", "hpet")),
     ("every clock id, 32-bit", every_clock_32, ("tsc",)),
     ("boottime and the uptime of sysinfo", boottime, ("tsc",)),
