@@ -87,7 +87,7 @@ static __always_inline void shift(const struct tc_bpf_target* target, const stru
   if (real.nsec < 0 || real.nsec >= TC_NSEC_PER_SEC) return;
   __s64 whole = real.sec;
   if (!place->unit) add_fraction(&real);
-  if (!map_reading(target, place->clock, &real, &shown)) return;
+  if (!map_reading(target, place->clock, &real, &shown, 2)) return;
   if (shown.sec == real.sec && shown.nsec == real.nsec) return;
   if (!place->unit) {
     shown.sec += shown.nsec != 0;

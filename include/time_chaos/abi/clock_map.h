@@ -120,12 +120,17 @@ TC_INLINE int64_t tc_scheduled(const struct tc_clock_map* map, const struct tc_c
     in_round -= rounds * period;
     sum = rounds * (uint64_t)table->gain;
   }
-  const struct tc_segment* segment = &table->segments[0];
+  /* Its fields, not its place: what follows is then one state for the BPF verifier, and not one for
+   * each segment. */
+  uint64_t begins = table->segments[0].at;
+  int64_t base = table->segments[0].base, rate = table->segments[0].rate;
   for (int i = 1; i < TC_SEGMENT_COUNT && in_round >= table->segments[i].at; i++) {
-    segment = &table->segments[i];
+    begins = table->segments[i].at;
+    base = table->segments[i].base;
+    rate = table->segments[i].rate;
   }
-  sum += (uint64_t)segment->base;
-  sum += tc_scaled_sum((int64_t)at, map->rate, (int64_t)(in_round - segment->at), segment->rate);
+  sum += (uint64_t)base;
+  sum += tc_scaled_sum((int64_t)at, map->rate, (int64_t)(in_round - begins), rate);
   return (int64_t)sum;
 }
 

@@ -14,7 +14,7 @@ RESULTS = "/tmp/unit_syscalls.json"
 def bpf_units():
     done = subprocess.run([PROGRAM, f"--gtest_filter={FILTER}", f"--gtest_output=json:{RESULTS}"],
                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                          timeout=120)
+                          timeout=400)
     results = json.load(open(RESULTS))
     ran, skipped, failed = [], [], []
     for suite in results["testsuites"]:
