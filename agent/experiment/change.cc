@@ -90,6 +90,11 @@ Result<Changed> change(const Carrier& carrier, const clock::ClockSpec& spec) {
 Status renew(const Carrier& carrier, std::optional<std::chrono::nanoseconds> lease,
              const clock::Programs& programs) {
   TC_TRY(vdso::ClockPage page, open_page(carrier));
+  return renew(page, lease, programs);
+}
+
+Status renew(vdso::ClockPage& page, std::optional<std::chrono::nanoseconds> lease,
+             const clock::Programs& programs) {
   return page.update([&](clock::ClockMaps& maps, tc_clock_page& header) {
     maps = clock::renewed(maps, clock::ClockSet(header.clocks), clock::read_host_clocks(), lease,
                           programs);

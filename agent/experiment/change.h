@@ -31,5 +31,8 @@ Result<Changed> change(const Carrier& carrier, const clock::ClockSpec& spec);
 // `programs`: what tables may be a part of, and are filled from again.
 Status renew(const Carrier& carrier, std::optional<std::chrono::nanoseconds> lease,
              const clock::Programs& programs);
+// The same of a page that nobody has just now.
+Status renew(vdso::ClockPage& page, std::optional<std::chrono::nanoseconds> lease,
+             const clock::Programs& programs);
 
 }  // namespace time_chaos::experiment

@@ -278,7 +278,13 @@ class Conductor {
     if (side_->following() != nullptr) return side_->renew_followed(lease, programs);
     for (const Running& running : running_) {
       const auto members = members_of(running);
-      if (!members.empty()) (void)renew(members.front(), lease, programs);  // they share the page
+      if (!members.empty()) {
+        (void)renew(members.front(), lease, programs);  // they share the page
+      } else if (running.family.place && side_->expects_more()) {
+        // Between the end of a service and its restart.
+        auto page = page_at(*running.family.place);
+        if (page) (void)renew(*page, lease, programs);
+      }
     }
   }
 

@@ -47,7 +47,8 @@ class SyscallSide {
   Status keep_if_needed();
 
   // What is executed under that name, or in that control group, from here on is a target of that
-  // place; until unfollow(). Nothing without BPF, nor for a group of version 1 or before 5.15.
+  // place; until unfollow(). Nothing without BPF, in a pid namespace of
+  // our own, and for a group of version 1 or before 5.15.
   Status follow_name(const std::string& name, const BpfPlace& place);
   Status follow_cgroup(const targets::Cgroup& cgroup, const BpfPlace& place);
   void unfollow();

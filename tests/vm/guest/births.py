@@ -170,6 +170,55 @@ def restarted():
     return [f"{readings} readings, all as they should be"]
 
 
+def restarted_late():
+    """Longer than a lease after its predecessor: the shift is still there."""
+    with Stage() as stage:
+        first = stage.watch("mixed", 1)
+        agent = stage.agent([], "--name=watch_mixed", f"--offset={-HOUR}s", "--lease=2s")
+        wait_until_shifted(agent, [first])
+        first.process.send_signal(signal.SIGKILL)
+        time.sleep(5)
+        second = stage.watch("mixed", 1)
+        read_once_more([second])
+        moments = [recover(agent)]
+        read_once_more([second])
+        second.end()
+        readings = check_spans(second, [0, HOUR], moments, lambda way: not bpf_cannot_shift(way), order=False)
+    return [f"{readings} readings, all as they should be"]
+
+
+def names_in_a_container():
+    """A name means the agent's own processes: nothing outside of its pid namespace is shifted."""
+    with Stage() as stage:
+        inner = stage.program("unshare", "-m", "-p", "-f", "sh", "-c", """
+            mount -t proc proc /proc
+            /targets/watch_mixed 1 > /tmp/named & target=$!
+            until grep -q ready /tmp/named; do sleep 0.1; done
+            time-chaos agent --name watch_mixed --offset 1h --duration 5s > /tmp/agent 2>&1 & agent=$!
+            until grep -q ^checked: /tmp/agent || ! kill -0 $agent 2>/dev/null; do sleep 0.1; done
+            echo shifted; wait $agent; echo "agent $?"; cat /tmp/agent; kill $target
+            """, ready=None)
+        inner.wait_for(lambda line: line == "shifted")
+        host = time.time() - time.monotonic()
+        outside = stage.program("/targets/now_glibc", ready=None)
+        outside.read_to_end()
+        for line in outside.lines:
+            _, way, reading = line.split()
+            off = int(reading) / 1e9 - time.monotonic() - host
+            check(-12 < off < 1, f"a program outside of the agent's namespace: {way} is {off} s off")
+        watch = stage.watch("mixed", 1)
+        read_once_more([watch])
+        before = time.time() - time.monotonic()
+        check(abs(before - host) < 1, "the host's clock moved")
+        inner.read_to_end()
+        check("agent 0" in inner.lines, f"the agent in the namespace failed:\n{inner.text()}")
+        # Started under that name while the agent was there: what it took for true time is true.
+        read_once_more([watch])
+        watch.end()
+        readings = check_spans(watch, [0], [])
+    return [f"{readings} readings, all true"]
+
+
 def control_group():
     """All of a control group, what is started in it later included, and nothing beside it."""
     if kernel.release() < (5, 15):
@@ -232,6 +281,8 @@ CASES = [
     ("a program that was executed", long_lived, ("tsc",)),
     ("orphans", orphans, ("tsc",)),
     ("a restarted program, by name", restarted, ("tsc",)),
+    ("a program that is restarted after a lease", restarted_late, ("tsc",)),
+    ("a name that is followed in a container", names_in_a_container, ("tsc",)),
     ("a control group", control_group, ("tsc",)),
     ("a target that executes another program", executes_itself, ("tsc",)),
 ]
