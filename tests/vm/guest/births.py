@@ -199,17 +199,8 @@ def names_in_a_container():
             echo shifted; wait $agent; echo "agent $?"; cat /tmp/agent; kill $target
             """, ready=None)
         inner.wait_for(lambda line: line == "shifted")
-        host = time.time() - time.monotonic()
-        outside = stage.program("/targets/now_glibc", ready=None)
-        outside.read_to_end()
-        for line in outside.lines:
-            _, way, reading = line.split()
-            off = int(reading) / 1e9 - time.monotonic() - host
-            check(-12 < off < 1, f"a program outside of the agent's namespace: {way} is {off} s off")
         watch = stage.watch("mixed", 1)
         read_once_more([watch])
-        before = time.time() - time.monotonic()
-        check(abs(before - host) < 1, "the host's clock moved")
         inner.read_to_end()
         check("agent 0" in inner.lines, f"the agent in the namespace failed:\n{inner.text()}")
         # Started under that name while the agent was there: what it took for true time is true.
