@@ -45,6 +45,22 @@ def _read_once_more(spawn, child):
     spawn.wait_for(lambda _: spawn.lines.count("lap") >= laps)
 
 
+def _execute(spawn):
+    """A child of it that executes a program with two threads: (pid, what status says of all)."""
+    spawn.tell("run /targets/watch_mixed 2")
+    spawn.wait_for(lambda _: spawn.lines.count("ready") == 2)
+    _, text = time_chaos("status")
+    (child,) = [int(line.split()[0]) for line in text.splitlines() if "watch_mixed" in line]
+    return child, text
+
+
+def _end(spawn, child):
+    """Ends that program, and waits for what it has to say."""
+    os.kill(child, signal.SIGTERM)
+    for thread in (0, 1):  # of each thread the last line
+        spawn.wait_for(lambda line, thread=thread: line.startswith(f"span {thread} order"))
+
+
 def every_descendant():
     return _descendants(CHILDREN)
 
@@ -94,10 +110,7 @@ def long_lived():
         spawn = stage.program("/targets/spawn")
         agent = stage.agent([spawn], f"--offset={-HOUR}s")
         wait_until_shifted(agent, [spawn])
-        spawn.tell("run /targets/watch_mixed 2")
-        spawn.wait_for(lambda _: spawn.lines.count("ready") == 2)
-        _, text = time_chaos("status")
-        (child,) = [int(line.split()[0]) for line in text.splitlines() if "watch_mixed" in line]
+        child, text = _execute(spawn)
         check("vDSO hidden" in text, "status does not say how it is shifted:", text)
         _read_once_more(spawn, child)
         asked = now()
@@ -110,9 +123,7 @@ def long_lived():
         check(f"recovered {child}" in agent.text(), "the agent does not name it:", agent.text())
         _ask(spawn, 4, 0)
         _read_once_more(spawn, child)
-        os.kill(child, signal.SIGTERM)
-        for thread in (0, 1):  # of each thread the last line
-            spawn.wait_for(lambda line, thread=thread: line.startswith(f"span {thread} order"))
+        _end(spawn, child)
         # It took the shifted clock for the true one.
         readings = check_spans(spawn, [0, 2 * HOUR, HOUR], moments,
                                lambda way: not bpf_cannot_shift(way), order=False)
@@ -127,19 +138,20 @@ def orphans():
         spawn = stage.program("/targets/spawn")
         agent = stage.agent([spawn], f"--offset={-HOUR}s")
         wait_until_shifted(agent, [spawn])
-        spawn.tell("run /targets/watch_mixed 1")
-        spawn.wait_for(lambda _: spawn.lines.count("ready") == 2)
-        _, text = time_chaos("status")
-        (child,) = [int(line.split()[0]) for line in text.splitlines() if "watch_mixed" in line]
+        child, _ = _execute(spawn)
         spawn.process.send_signal(signal.SIGKILL)
         agent.wait_for(lambda line: "ended" in line or "gone" in line)
         check(agent.running(), "the agent left with its target:", agent.text())
         _, text = time_chaos("status")
         check(f"{child} watch_mixed" in text, "status does not show the orphan:", text)
-        recover(agent)
+        _read_once_more(spawn, child)
+        moments = [recover(agent)]
         check(f"recovered {child}" in agent.text(), "the agent does not name the orphan:", agent.text())
-        os.kill(child, signal.SIGTERM)
+        _read_once_more(spawn, child)
+        _end(spawn, child)
+        readings = check_spans(spawn, [0, HOUR], moments, lambda way: not bpf_cannot_shift(way), order=False)
     check_nothing_left(before)
+    return [f"{readings} readings of an orphan, all as they should be"]
 
 
 def restarted():
