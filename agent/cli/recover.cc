@@ -23,7 +23,7 @@ int run(const RecoverOptions& options) {
   if (!selection) return report(selection.error(), options.output);
   if (selection->empty()) {
     return report(Error(Exit::kUsage, "no target given",
-                        "use --pid N, --name COMM, --experiment NAME or --all"),
+                        "use --pid N, --name COMM, --cgroup PATH, --experiment NAME or --all"),
                   options.output);
   }
   auto carriers = experiment::select_carriers(*selection);

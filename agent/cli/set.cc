@@ -20,7 +20,8 @@ struct SetOptions {
 Result<std::vector<experiment::Carrier>> find(const SetOptions& options) {
   TC_TRY(const auto selection, options.targets.parse());
   if (selection.empty()) {
-    return fail(Exit::kUsage, "no target given", "use --pid N, --name COMM or --experiment NAME");
+    return fail(Exit::kUsage, "no target given",
+                "use --pid N, --name COMM, --cgroup PATH or --experiment NAME");
   }
   TC_TRY(auto carriers, experiment::select_carriers(selection));
   if (carriers.empty()) {

@@ -153,8 +153,7 @@ Result<Ended> launch(const ShiftRequest& asked, const std::vector<std::string>& 
   TC_TRY(auto planned, plan_target(std::move(process), request, side.choice()));
   TC_TRY(const Shifted shifted, shift_target(planned, request, side, 0));
   TC_CHECK(side.follow({pid}, request));
-  TC_TRY(const auto page, vdso::find_experiment(pid));
-  const FamilyName family{page ? page->page_identity : "", planned.bpf};
+  const FamilyName family{planned.page_identity, planned.bpf};
   Feeder feeder(planned, side, family, request.experiment);
   started(shifted, side.choice());
   if (::kill(pid, SIGCONT) != 0) return fail_errno("start the command");
