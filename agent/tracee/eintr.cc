@@ -1,9 +1,11 @@
 #include "agent/tracee/eintr.h"
 
+#include "agent/tracee/waits_anew.h"
+
 namespace time_chaos::tracee {
 
 Registers without_our_eintr(const SeizedThread& stopped, const Registers& registers) {
-  if (!registers.interrupted_without_restart()) return registers;
+  if (!registers.interrupted_without_restart()) return waiting_anew(registers);
   if (signal_deliverable(stopped.pid(), stopped.tid())) return registers;
   return registers.call_again();
 }

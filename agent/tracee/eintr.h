@@ -8,7 +8,8 @@
 namespace time_chaos::tracee {
 
 // The registers as they should be when the thread goes on: rewound to the call if it was
-// interrupted by our stop alone. A signal that waits for the thread keeps its EINTR.
+// interrupted by our stop alone. A signal that waits for the thread keeps its EINTR. A wait for an
+// absolute time begins anew (waits_anew.h), so that whoever maps deadlines sees it.
 Registers without_our_eintr(const SeizedThread& stopped, const Registers& registers);
 
 // The same, written back. For threads that are stopped and let go again unchanged.

@@ -34,6 +34,9 @@ struct Registers {
   [[nodiscard]] bool restarting() const;
   // -ERESTART_RESTARTBLOCK: goes on as restart_syscall(2), or EINTR after a signal, always.
   [[nodiscard]] bool restart_block() const;
+  // A call that would go on by restart_syscall(2) with what the kernel remembers of it, made anew
+  // with its arguments instead. After a signal it ends with EINTR, as it would have.
+  [[nodiscard]] Registers begun_anew() const;
   // What the thread would execute next if no signal came: the registers after the kernel's own
   // restart logic (arch/x86/kernel/signal.c, arch_do_signal_or_restart).
   [[nodiscard]] Registers resumed() const;

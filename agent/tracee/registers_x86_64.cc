@@ -103,6 +103,12 @@ bool Registers::restart_block() const {
   return call() >= 0 && result() == kRestartBlock;
 }
 
+Registers Registers::begun_anew() const {
+  Registers next = *this;
+  if (restart_block()) next.set_result(kRestartNoHand);
+  return next;
+}
+
 Registers Registers::resumed() const {
   Registers next = *this;
   if (!restarting()) return next;

@@ -101,7 +101,9 @@ std::chrono::nanoseconds StoppedWorld::held_for() const {
 void StoppedWorld::release() {
   // First all registers, then all go: the threads that wait longest wait for the others' reads.
   for (Thread& t : threads_) {
-    if (t.stopped && t.registers.interrupted_without_restart()) (void)undo_our_eintr(t.thread);
+    const bool minds_stops =
+        t.registers.interrupted_without_restart() || t.registers.restart_block();
+    if (t.stopped && minds_stops) (void)undo_our_eintr(t.thread);
   }
   for (Thread& t : threads_) {
     if (t.stopped) (void)t.thread.detach();
