@@ -51,6 +51,13 @@ uint64_t hook_offset(Function function) {
   return static_cast<uint64_t>(tc_payload_time - tc_payload_begin);
 }
 
+std::array<PageRange, 2> free_space() {
+  const uint64_t behind_code = (code().size() + 15) & ~uint64_t{15};
+  const uint64_t behind_record = kRecordOffset + sizeof(CodeRecord);
+  return {PageRange{behind_code, kRecordOffset - behind_code},
+          PageRange{behind_record, kPageSize - behind_record}};
+}
+
 uint64_t original_offset() {
   return static_cast<uint64_t>(tc_payload_original - tc_payload_begin);
 }

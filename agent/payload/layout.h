@@ -2,6 +2,7 @@
 // changed), and the clock page right behind it. Whoever finds these pages can undo the experiment.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <span>
 
@@ -69,5 +70,9 @@ std::span<const uint8_t> code();
 uint64_t hook_offset(Function function);
 uint64_t original_offset();
 inline constexpr uint64_t kOriginalSlotSize = 64;
+
+// What the code page has left, as offsets: for calls that return through a slot (call_slot.h). It
+// goes with the page, which stays as long as a thread stands in it.
+std::array<PageRange, 2> free_space();
 
 }  // namespace time_chaos::payload

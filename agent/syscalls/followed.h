@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 
+#include "agent/syscalls/call_slots.h"
 #include "agent/syscalls/ptrace_target.h"
 #include "agent/syscalls/recent_writes.h"
 #include "agent/tracee/memory.h"
@@ -27,13 +28,17 @@ struct FollowedProcess {
   bool executed = false;
   std::optional<tracee::Memory> memory;  // opened when first needed
   RecentWrites writes;
+  std::shared_ptr<CallSlots> slots;  // of its memory; null while it is provisional
 
-  void descend_from(const FollowedProcess& parent) {
+  // `shares`: they have one memory (vfork, CLONE_VM).
+  void descend_from(const FollowedProcess& parent, bool shares) {
     target = parent.target;
     vdso_start = parent.vdso_start;
     vdso_end = parent.vdso_end;
     provisional = parent.provisional;
     executed = parent.executed;
+    slots = shares || !parent.slots ? parent.slots
+                                    : std::make_shared<CallSlots>(parent.slots->ranges());
   }
   // A new program: a vDSO without a detour, an address space that has to be opened anew.
   void after_exec() {
@@ -41,6 +46,7 @@ struct FollowedProcess {
     executed = true;
     memory.reset();
     writes = {};
+    slots = std::make_shared<CallSlots>(slots_behind_vdso(pid));
   }
 };
 
@@ -57,6 +63,14 @@ struct FollowedThread {
     bool narrow = false;
   };
   std::optional<Refused> refused = {};
+  // The present call waits for an absolute time, of whatever clock.
+  bool waits = false;
+  // The present call returns through a slot, with an argument of ours (call_slot.h).
+  struct Mapped {
+    tracee::ReplacedArgument replaced;
+    CallSlots::Lease slot;
+  };
+  std::optional<Mapped> mapped = {};
 };
 
 }  // namespace time_chaos::syscalls

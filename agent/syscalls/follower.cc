@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "agent/syscalls/guard.h"
+#include "agent/syscalls/map_wait.h"
 #include "agent/syscalls/needless_eintr.h"
 #include "agent/syscalls/shift_call.h"
 #include "agent/targets/process.h"
@@ -114,9 +115,9 @@ std::shared_ptr<FollowedProcess> Follower::process_of(pid_t tid) {
   auto process = std::make_shared<FollowedProcess>();
   const auto parent = processes_.find(status ? status->parent : 0);
   if (!born.empty()) {
-    process->descend_from(*born.mapped());
+    process->descend_from(*born.mapped(), tracee::share_memory(born.mapped()->pid, pid));
   } else if (parent != processes_.end()) {
-    process->descend_from(*parent->second);
+    process->descend_from(*parent->second, tracee::share_memory(parent->first, pid));
   } else {
     const PtraceTarget& guess = targets_.front();
     process->target = &guess;
@@ -148,10 +149,12 @@ void Follower::handle(FollowedThread& thread, const Stop& stop) {
     case Stop::Kind::kEvent:
       return at_event(thread, stop);
     case Stop::Kind::kSignal:
+      (void)settle_wait(thread);
       (void)undo_eintr_of_ignored(thread.thread, stop.signal);
       return go_on(thread, stop.signal);
     case Stop::Kind::kInterrupt:  // or a birth, or the end of a group stop
       if (interrupted) (void)undo_needless_eintr(thread.thread);
+      (void)settle_wait(thread);
       return go_on(thread);
     case Stop::Kind::kGroup:
       if (leaving_) return detach(thread);
@@ -164,7 +167,7 @@ void Follower::at_syscall(FollowedThread& thread, bool interrupted) {
   const auto stop = tracee::read_syscall_stop(thread.thread);
   if (!stop || stop->phase != tracee::SyscallStop::Phase::kExit) {
     thread.writes_at_entry = thread.process->writes.count();
-    if (stop) guard(thread, *stop);
+    if (stop) begin_call(thread, *stop);
     // Not detached here, not even when leaving: PTRACE_DETACH marks the thread as having a signal
     // (__ptrace_unlink, kernel/ptrace.c), and its call would end at once with EINTR. Interrupted
     // anew, it stops at the exit, where that can be put right.
@@ -172,11 +175,13 @@ void Follower::at_syscall(FollowedThread& thread, bool interrupted) {
     (void)thread.thread.resume_to_syscall();
     return;
   }
+  (void)end_mapped_wait(thread);
   (void)finish_refused_call(thread);
   const FollowedProcess& process = *thread.process;
   const bool in_detour = stop->instruction_pointer >= process.vdso_start &&
                          stop->instruction_pointer < process.vdso_end;
   const auto registers = thread.thread.registers();
+  if (registers && registers->restart_block()) (void)settle_wait(thread);
   if (registers && !in_detour) {
     const auto shifted = shift_call(thread, *registers, stop->arch);
     if (!shifted) ledger_.count_failed(process.target->pid);
@@ -195,10 +200,14 @@ void Follower::at_syscall(FollowedThread& thread, bool interrupted) {
   go_on(thread);
 }
 
-void Follower::guard(FollowedThread& thread, const tracee::SyscallStop& stop) {
+void Follower::begin_call(FollowedThread& thread, const tracee::SyscallStop& stop) {
   if (stop.phase != tracee::SyscallStop::Phase::kEntry) return;
+  const pid_t target = thread.process->target->pid;
   const auto refused = refuse_setting(thread, stop);
-  if (refused && *refused) ledger_.count_refused(thread.process->target->pid);
+  if (refused && *refused) ledger_.count_refused(target);
+  if (leaving_) return;
+  const auto mapped = map_wait(thread, stop);
+  if (!mapped || *mapped) ledger_.count_wait(target, mapped.has_value());
 }
 
 void Follower::interrupt(FollowedThread& thread) {
@@ -216,7 +225,8 @@ void Follower::at_event(FollowedThread& thread, const Stop& stop) {
       if (traced_by_us(other)) unborn_[other] = thread.process;
     } else if (born->second.process->provisional) {
       const pid_t guessed = born->second.process->target->pid;
-      born->second.process->descend_from(*thread.process);
+      FollowedProcess& process = *born->second.process;
+      process.descend_from(*thread.process, tracee::share_memory(thread.process->pid, process.pid));
       ledger_.move_thread(guessed, born->second.process->target->pid);
     }
   }
@@ -233,7 +243,9 @@ void Follower::at_event(FollowedThread& thread, const Stop& stop) {
 void Follower::begin_program(FollowedThread& thread) {
   FollowedProcess& process = *thread.process;
   process.after_exec();
+  // This may be the record of the main thread, which another one has ended.
   thread.refused.reset();
+  thread.mapped.reset();
   if (leaving_) return;
   const Status hidden = [&]() -> Status {
     TC_TRY(const tracee::Registers registers, thread.thread.registers());

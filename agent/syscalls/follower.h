@@ -59,7 +59,7 @@ class Follower {
   void at_event(FollowedThread& thread, const tracee::Stop& stop);
   void at_end(FollowedThread& thread, const tracee::Stop& stop);
   void begin_program(FollowedThread& thread);
-  void guard(FollowedThread& thread, const tracee::SyscallStop& stop);
+  void begin_call(FollowedThread& thread, const tracee::SyscallStop& stop);
   void interrupt(FollowedThread& thread);
   void go_on(FollowedThread& thread, int signal = 0);
   void detach(FollowedThread& thread, int signal = 0);

@@ -51,6 +51,10 @@ Status Follower::seize_all(const PtraceTarget& target) {
   process->vdso_start = target.vdso_start;
   process->vdso_end = target.vdso_end;
   process->provisional = false;
+  process->slots = std::make_shared<CallSlots>(target.slots);
+  if (const auto memory = tracee::Memory::open(target.pid)) {
+    process->slots->pass_over_used(*memory);
+  }
   return seize_process(target.pid, process);
 }
 
@@ -58,7 +62,7 @@ Status Follower::include(pid_t pid, pid_t target) {
   const auto parent = processes_.find(target);
   if (parent == processes_.end() || processes_.contains(pid)) return {};
   auto& process = processes_[pid] = std::make_shared<FollowedProcess>();
-  process->descend_from(*parent->second);
+  process->descend_from(*parent->second, tracee::share_memory(target, pid));
   process->pid = pid;
   Status seized = seize_process(pid, process);
   if (!seized) processes_.erase(pid);

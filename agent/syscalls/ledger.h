@@ -24,6 +24,8 @@ struct Counters {
   uint64_t refused = 0;          // calls that would have set a clock of the machine
   uint64_t programs = 0;         // executed, with their vDSO hidden
   uint64_t failed_programs = 0;  // executed, whose vDSO could not be hidden
+  uint64_t waits = 0;            // whose end was mapped
+  uint64_t failed_waits = 0;     // whose end should have been mapped and could not
 };
 
 class Ledger {
@@ -39,6 +41,9 @@ class Ledger {
   }
   void count_program(pid_t target, bool hidden) {
     with(target, [&](Record& r) { (hidden ? r.counters.programs : r.counters.failed_programs)++; });
+  }
+  void count_wait(pid_t target, bool mapped) {
+    with(target, [&](Record& r) { (mapped ? r.counters.waits : r.counters.failed_waits)++; });
   }
   void add_thread(pid_t target) {
     with(target, [](Record& r) { r.counters.threads++; });

@@ -6,10 +6,9 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <span>
 
 #include "agent/clock/clock_maps.h"
-#include "agent/clock/clock_set.h"
+#include "agent/syscalls/followed_thread.h"
 #include "agent/tracee/clock_calls.h"
 
 namespace time_chaos::syscalls {
@@ -18,26 +17,9 @@ namespace {
 // The largest errno value that a system call returns, negated (include/linux/err.h).
 constexpr int64_t kMaxErrno = 4095;
 
-Result<tracee::Memory*> memory_of(FollowedThread& thread) {
-  auto& memory = thread.process->memory;
-  if (!memory) {
-    // By the thread's id: the file of a process whose main thread has ended reads nothing.
-    TC_TRY(memory, tracee::Memory::open(thread.thread.tid()));
-  }
-  return &*memory;
-}
-
-Status write(FollowedThread& thread, uint64_t address, std::span<const uint8_t> bytes) {
-  TC_TRY(tracee::Memory* const memory, memory_of(thread));
-  memory->poke_through(thread.thread);
-  Status written = memory->write(address, bytes);
-  memory->stop_poking();
-  return written;
-}
-
 template <typename Value>
 Status write_value(FollowedThread& thread, uint64_t address, const Value& value) {
-  return write(thread, address, {reinterpret_cast<const uint8_t*>(&value), sizeof value});
+  return write_memory(thread, address, {reinterpret_cast<const uint8_t*>(&value), sizeof value});
 }
 
 // As 32-bit programs keep it.
@@ -103,15 +85,6 @@ Result<bool> shift_time(FollowedThread& thread, const tracee::Registers& registe
   TC_CHECK(narrow ? write_value(thread, address, static_cast<int32_t>(reading.sec))
                   : write_value(thread, address, reading.sec));
   return true;
-}
-
-// The maps by which this thread's process sees a clock.
-Result<clock::ClockMaps> maps_of(const FollowedThread& thread, int clock) {
-  const FollowedProcess& process = *thread.process;
-  if (process.executed && clock::is_monotonic(clock)) {
-    return clock::identity_maps();
-  }
-  return process.target->maps();
 }
 
 }  // namespace

@@ -45,14 +45,14 @@ struct ReplacedArgument {
   bool narrow = false;  // a call of 32-bit code
 };
 
-// Never begins with a zero, which marks a slot that is free.
 std::array<uint8_t, kSlotCode> slot_code(const ReplacedArgument& replaced, uint64_t slot);
 // The reverse; nothing if it is no such code.
 std::optional<ReplacedArgument> parse_slot(std::span<const uint8_t> code, uint64_t slot);
 
-// The registers of a thread at the entry of its call, with the argument replaced by what stands in
-// the slot behind its code.
-Registers through_slot(const Registers& entry, const ReplacedArgument& replaced, uint64_t slot);
+// The registers of a thread at the entry of its call, with the argument replaced by `given`:
+// usually the address of what stands in the slot behind its code.
+Registers through_slot(const Registers& entry, const ReplacedArgument& replaced, uint64_t slot,
+                       uint64_t given);
 // Wherever in the slot the thread stands: as if there were none.
 Registers put_back(const Registers& stopped, const ReplacedArgument& replaced, uint64_t slot);
 

@@ -90,9 +90,10 @@ std::optional<ReplacedArgument> parse_slot(std::span<const uint8_t> code, uint64
   return std::nullopt;
 }
 
-Registers through_slot(const Registers& entry, const ReplacedArgument& replaced, uint64_t slot) {
+Registers through_slot(const Registers& entry, const ReplacedArgument& replaced, uint64_t slot,
+                       uint64_t given) {
   Registers next = entry;
-  next.set_argument(replaced.index, slot + kSlotCode, replaced.narrow);
+  next.set_argument(replaced.index, given, replaced.narrow);
   next.set_ip(slot + kInstruction);
   return next;
 }

@@ -21,7 +21,6 @@ TEST(CallSlot, IsReadBackAsItWasWritten) {
       const uint64_t value = narrow ? 0xfedcba98 : 0x7ffcfedcba987654;
       const uint64_t ip = narrow ? 0xf7fc1579 : kIp;
       const auto code = slot_code({index, value, ip, narrow}, kSlot);
-      EXPECT_NE(code[0], 0);
       const auto read = parse_slot(code, kSlot);
       ASSERT_TRUE(read) << index;
       EXPECT_EQ(read->index, index);
@@ -39,7 +38,7 @@ TEST(CallSlot, PutsBackWhateverItReplaced) {
   entry.raw.r10 = 0x1234;
   entry.raw.orig_rax = SYS_futex;
   const ReplacedArgument replaced{3, entry.raw.r10, entry.raw.rip, false};
-  Registers inside = through_slot(entry, replaced, kSlot);
+  Registers inside = through_slot(entry, replaced, kSlot, kSlot + kSlotCode);
   EXPECT_EQ(inside.raw.r10, kSlot + kSlotCode);
   EXPECT_EQ(inside.raw.rip, kSlot + 2);
   EXPECT_EQ(put_back(inside, replaced, kSlot), entry);

@@ -1,0 +1,62 @@
+// The slots of one address space through which calls with a replaced argument return
+// (agent/tracee/call_slot.h): which are free.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "agent/tracee/call_slot.h"
+#include "agent/tracee/memory.h"
+
+namespace time_chaos::syscalls {
+
+class CallSlots : public std::enable_shared_from_this<CallSlots> {
+ public:
+  explicit CallSlots(std::vector<tracee::SlotRange> ranges);
+
+  // For the time of a call; given back by its destructor, in this table only: what stands in the
+  // target's memory is to be wiped before.
+  class Lease {
+   public:
+    Lease(std::shared_ptr<CallSlots> slots, size_t index, size_t count)
+        : slots_(std::move(slots)), index_(index), count_(count) {}
+    Lease(Lease&&) noexcept = default;
+    Lease& operator=(Lease&& other) noexcept;
+    Lease(const Lease&) = delete;
+    Lease& operator=(const Lease&) = delete;
+    ~Lease() { give_back(); }
+    [[nodiscard]] uint64_t address() const { return slots_->slots_[index_].address; }
+    [[nodiscard]] uint64_t size() const { return count_ * tracee::kSlotSize; }
+
+   private:
+    void give_back();
+    std::shared_ptr<CallSlots> slots_;  // null: moved from
+    size_t index_;
+    size_t count_;
+  };
+
+  // With room for `data` bytes behind the code. Nothing when all are in use.
+  std::optional<Lease> take(size_t data);
+  // Those that are in use in the memory already, by threads that an agent has left in them, are
+  // never taken.
+  void pass_over_used(const tracee::Memory& memory);
+
+  [[nodiscard]] const std::vector<tracee::SlotRange>& ranges() const { return ranges_; }
+  [[nodiscard]] bool contains(uint64_t address) const;
+
+ private:
+  struct Slot {
+    uint64_t address = 0;
+    bool taken = false;
+  };
+  std::vector<tracee::SlotRange> ranges_;
+  std::vector<Slot> slots_;
+};
+
+// The zero bytes at the end of the vDSO of an executed program, which is hidden from it: no engine
+// of ours uses them otherwise. None where it has none.
+std::vector<tracee::SlotRange> slots_behind_vdso(pid_t pid);
+
+}  // namespace time_chaos::syscalls
