@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "agent/clock/course.h"
+#include "agent/experiment/owner.h"
 #include "agent/experiment/page_words.h"
 #include "agent/experiment/shift.h"
 #include "agent/vdso/clock_page.h"
@@ -73,6 +74,7 @@ Result<Changed> apply(const Carrier& carrier, clock::ClockSpec spec) {
     return {};
   }));
   changed.took = steady_clock::now() - before;
+  if (is_followed(carrier)) tell_owner(carrier.found.page);
   TC_TRY(changed.checked, check(carrier));
   return changed;
 }

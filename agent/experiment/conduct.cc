@@ -171,7 +171,7 @@ class Conductor {
   void end_following() {
     auto* following = side_->following();
     if (following == nullptr) return;
-    following->stop();
+    side_->stop_following();
     for (const Running& running : running_) {
       const pid_t pid = running.process.pid();
       events_.followed(pid, following->counters(pid));
@@ -234,6 +234,7 @@ class Conductor {
       }
       const auto event = lifetime.wait(wake, pidfds());
       if (!event || event->kind == Lifetime::Event::Kind::kSignal) return;
+      if (event->kind == Lifetime::Event::Kind::kChanged) side_->begin_waits_anew();
       if (event->kind == Lifetime::Event::Kind::kTargetEnded) {
         if (event->target < running_.size()) {
           Running& ended = running_[event->target];
@@ -275,7 +276,12 @@ class Conductor {
     for (const Running& running : running_) {
       if (running.program) programs.push_back(running.program);
     }
-    if (side_->following() != nullptr) return side_->renew_followed(lease, programs);
+    if (side_->following() != nullptr) {
+      side_->renew_followed(lease, programs);
+      // The next part of a schedule may show an earlier end, or the first.
+      if (!programs.empty()) side_->begin_waits_anew();
+      return;
+    }
     for (const Running& running : running_) {
       const auto members = members_of(running);
       if (!members.empty()) {

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "agent/base/scoped_fd.h"
+#include "agent/vdso/recover.h"
 
 namespace time_chaos::experiment {
 namespace {
@@ -59,6 +60,14 @@ Status FollowedPage::renew(std::optional<std::chrono::nanoseconds> lease,
                           programs);
     return Status();
   });
+}
+
+Status FollowedPage::put_clocks_back() {
+  TC_CHECK(maps());
+  const std::lock_guard lock(mutex_);
+  TC_TRY(const auto kept, vdso::put_clocks_back(page_));
+  (void)kept;  // whoever recovers the target says so
+  return {};
 }
 
 }  // namespace time_chaos::experiment

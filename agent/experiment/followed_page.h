@@ -25,6 +25,8 @@ class FollowedPage {
   Result<clock::ClockMaps> maps();
   // Gives the maps `lease` from now on.
   Status renew(std::optional<std::chrono::nanoseconds> lease, const clock::Programs& programs);
+  // Shows real time again, as far as it may (vdso::put_clocks_back).
+  Status put_clocks_back();
 
  private:
   FollowedPage(vdso::ClockPage page, const vdso::Found& found)

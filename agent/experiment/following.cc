@@ -72,6 +72,11 @@ void Following::renew(std::optional<std::chrono::nanoseconds> lease,
   for (const auto& page : pages) (void)page->renew(lease, programs);
 }
 
+void Following::stop() const {
+  for (const auto& page : pages) (void)page->put_clocks_back();
+  engine->stop();
+}
+
 Result<Following> follow(const std::vector<pid_t>& pids, bool children) {
   Following following;
   std::vector<syscalls::PtraceTarget> targets;

@@ -18,6 +18,9 @@ struct Following {
   std::unique_ptr<syscalls::PtraceEngine> engine;
   std::vector<std::shared_ptr<FollowedPage>> pages;  // one a target
 
+  // Lets go of all. First their clocks go back, so that no wait that begins anew with its real end
+  // is over before its clock shows that.
+  void stop() const;
   // The leases of all targets, wherever their pages are by now.
   void renew(std::optional<std::chrono::nanoseconds> lease, const clock::Programs& programs) const;
 };

@@ -12,6 +12,7 @@
 
 #include "agent/experiment/change.h"
 #include "agent/experiment/family.h"
+#include "agent/experiment/owner.h"
 #include "agent/experiment/undo.h"
 #include "agent/tracee/spawn.h"
 
@@ -53,6 +54,7 @@ Result<ScopedFd> signals_as_fd(sigset_t* before) {
   sigset_t set;
   sigemptyset(&set);
   for (const int signal : kPassedOn) sigaddset(&set, signal);
+  sigaddset(&set, kChangedSignal);
   if (::pthread_sigmask(SIG_BLOCK, &set, before) != 0) return fail_errno("block signals");
   const int fd = ::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
   if (fd < 0) return fail_errno("signalfd");
@@ -61,9 +63,13 @@ Result<ScopedFd> signals_as_fd(sigset_t* before) {
 
 // Ctrl-C in the terminal reaches the whole foreground process group, the command included; what
 // was sent to us alone is passed on.
-void pass_on_signals(pid_t child, int signals) {
+void pass_on_signals(pid_t child, int signals, SyscallSide& side) {
   signalfd_siginfo info{};
   while (::read(signals, &info, sizeof info) == sizeof info) {
+    if (info.ssi_signo == kChangedSignal) {
+      side.begin_waits_anew();
+      continue;
+    }
     const bool by_terminal = info.ssi_code == SI_KERNEL;
     if (!by_terminal) ::kill(child, static_cast<int>(info.ssi_signo));
   }
@@ -92,6 +98,7 @@ class Feeder {
     const clock::Programs programs{target_.maps.program};
     if (side_.following() != nullptr) {
       side_.renew_followed(std::nullopt, programs);
+      side_.begin_waits_anew();
     } else if (const auto members = survivors(family_, experiment_); !members.empty()) {
       (void)renew(members.front(), std::nullopt, programs);  // they share the page
     }
@@ -119,12 +126,12 @@ class Feeder {
 
 // Until the command has ended. By its pidfd, because its tracer, if there is one, gets its status.
 // A long schedule is fed to it meanwhile.
-void wait_for_end(const targets::Process& process, int signals, Feeder& feeder) {
+void wait_for_end(const targets::Process& process, int signals, Feeder& feeder, SyscallSide& side) {
   for (;;) {
     pollfd fds[] = {{signals, POLLIN, 0}, {process.pidfd(), POLLIN, 0}};
     if (::poll(fds, 2, feeder.next()) < 0 && errno != EINTR) return;
     feeder.feed();
-    if (fds[0].revents != 0) pass_on_signals(process.pid(), signals);
+    if (fds[0].revents != 0) pass_on_signals(process.pid(), signals, side);
     if (fds[1].revents != 0) return;
   }
 }
@@ -157,11 +164,11 @@ Result<Ended> launch(const ShiftRequest& asked, const std::vector<std::string>& 
   Feeder feeder(planned, side, family, request.experiment);
   started(shifted, side.choice());
   if (::kill(pid, SIGCONT) != 0) return fail_errno("start the command");
-  wait_for_end(planned.process, signals.get(), feeder);
+  wait_for_end(planned.process, signals.get(), feeder, side);
   Ended ended;
   auto* const following = side.following();
   if (following != nullptr) {
-    following->stop();
+    side.stop_following();
     ended.escaped_programs = following->counters(pid).failed_programs;
   }
   recover_left_behind(family, request, ended);

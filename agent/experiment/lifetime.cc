@@ -9,6 +9,8 @@
 #include <csignal>
 #include <vector>
 
+#include "agent/experiment/owner.h"
+
 namespace time_chaos::experiment {
 
 using std::chrono::steady_clock;
@@ -16,7 +18,7 @@ using std::chrono::steady_clock;
 Result<Lifetime> Lifetime::begin() {
   sigset_t set;
   sigemptyset(&set);
-  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&set, signal);
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP, kChangedSignal}) sigaddset(&set, signal);
   if (::pthread_sigmask(SIG_BLOCK, &set, nullptr) != 0) return fail_errno("block signals");
   const int fd = ::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
   if (fd < 0) return fail_errno("signalfd");
@@ -45,7 +47,10 @@ Result<Lifetime::Event> Lifetime::wait(std::optional<steady_clock::time_point> u
     if (ready < 0 && errno == EINTR) continue;
     if (ready < 0) return fail_errno("poll");
     if (ready == 0) return Event{Event::Kind::kMoment, 0, 0};
-    if (const auto signal = pending_signal()) return Event{Event::Kind::kSignal, *signal, 0};
+    if (const auto signal = pending_signal()) {
+      const bool changed = *signal == kChangedSignal;
+      return Event{changed ? Event::Kind::kChanged : Event::Kind::kSignal, *signal, 0};
+    }
     for (size_t i = 1; i < fds.size(); i++) {
       if (fds[i].revents != 0) return Event{Event::Kind::kTargetEnded, 0, i - 1};
     }

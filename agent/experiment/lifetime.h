@@ -1,4 +1,5 @@
-// What an agent that stays waits for: a signal that asks it to end, a moment, the end of a target.
+// What an agent that stays waits for: a signal that asks it to end, a moment, the end of a target,
+// and word of a change that somebody else made.
 // It sleeps in one poll(2) and wakes for nothing else.
 #pragma once
 
@@ -13,12 +14,12 @@ namespace time_chaos::experiment {
 
 class Lifetime {
  public:
-  // From here on SIGINT, SIGTERM and SIGHUP wait to be read instead of ending the agent; threads
-  // and children started later inherit that (children undo it before they exec).
+  // From here on SIGINT, SIGTERM, SIGHUP and kChangedSignal wait to be read instead of ending the
+  // agent; threads and children started later inherit that (children undo it before they exec).
   static Result<Lifetime> begin();
 
   struct Event {
-    enum class Kind { kSignal, kMoment, kTargetEnded } kind = Kind::kMoment;
+    enum class Kind { kSignal, kMoment, kTargetEnded, kChanged } kind = Kind::kMoment;
     int signal = 0;
     size_t target = 0;  // index into the pidfds
   };

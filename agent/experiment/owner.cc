@@ -1,5 +1,6 @@
 #include "agent/experiment/owner.h"
 
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "agent/targets/process.h"
@@ -27,6 +28,14 @@ std::optional<pid_t> living_owner(const tc_clock_page& page) {
   const auto start = targets::read_start_time(pid);
   if (!start || *start != page.owner_start) return std::nullopt;
   return pid;
+}
+
+void tell_owner(const tc_clock_page& page) {
+  const auto owner = living_owner(page);
+  if (!owner) return;
+  const auto process = targets::Process::open(*owner);
+  if (!process || living_owner(page) != owner) return;  // its pid was given to another
+  (void)::syscall(SYS_pidfd_send_signal, process->pidfd(), kChangedSignal, nullptr, 0);
 }
 
 }  // namespace time_chaos::experiment

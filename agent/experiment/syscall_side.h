@@ -64,6 +64,12 @@ class SyscallSide {
   void renew_followed(std::optional<Nanoseconds> lease, const clock::Programs& programs) {
     following_.renew(lease, programs);
   }
+  // Their maps were changed.
+  void begin_waits_anew() {
+    if (following_.engine) following_.engine->begin_waits_anew();
+  }
+  // following() can still be asked what it did.
+  void stop_following() { following_.stop(); }
   void end_following() { following_ = {}; }
 
  private:

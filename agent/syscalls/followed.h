@@ -4,9 +4,11 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 
+#include "agent/clock/reading.h"
 #include "agent/syscalls/call_slots.h"
 #include "agent/syscalls/ptrace_target.h"
 #include "agent/syscalls/recent_writes.h"
@@ -14,6 +16,12 @@
 #include "agent/tracee/seized_thread.h"
 
 namespace time_chaos::syscalls {
+
+// A timerfd whose end was mapped, while it is set to that.
+struct MappedTimerfd {
+  clock::Reading shown;  // what the program asked for
+  clock::Reading real;   // what the kernel was given
+};
 
 struct FollowedProcess {
   pid_t pid = 0;
@@ -28,7 +36,8 @@ struct FollowedProcess {
   bool executed = false;
   std::optional<tracee::Memory> memory;  // opened when first needed
   RecentWrites writes;
-  std::shared_ptr<CallSlots> slots;  // of its memory; null while it is provisional
+  std::map<int, MappedTimerfd> timerfds;  // by descriptor
+  std::shared_ptr<CallSlots> slots;       // of its memory; null while it is provisional
 
   // `shares`: they have one memory (vfork, CLONE_VM).
   void descend_from(const FollowedProcess& parent, bool shares) {
@@ -37,6 +46,7 @@ struct FollowedProcess {
     vdso_end = parent.vdso_end;
     provisional = parent.provisional;
     executed = parent.executed;
+    timerfds = parent.timerfds;
     slots = shares || !parent.slots ? parent.slots
                                     : std::make_shared<CallSlots>(parent.slots->ranges());
   }

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "agent/base/error.h"
+#include "agent/clock/clock_maps.h"
 #include "agent/syscalls/followed.h"
 #include "agent/syscalls/ledger.h"
 #include "agent/tracee/following.h"
@@ -32,6 +33,9 @@ class Follower {
   Status include(pid_t pid, pid_t target);
   // Serves until `bell`, a child of this thread, has ended.
   void follow(pid_t bell);
+  // Waits in flight for absolute times begin anew, by the maps that are in force now, and timerfds
+  // that were set to one are set anew.
+  void begin_waits_anew();
   // Interrupts and detaches all. There must be no bell any more. A thread that cannot stop (in
   // uninterruptible sleep) is let go by the kernel when this thread ends (session.h).
   void let_go();
@@ -40,6 +44,7 @@ class Follower {
   Status seize_all(const PtraceTarget& target);
   Status seize_process(pid_t pid, std::shared_ptr<FollowedProcess> process);
   void await_first_stops();
+  void set_timers_anew();
   [[nodiscard]] bool traced_by_us(pid_t tid) const;
 
   void pump();  // all that is reported now
@@ -73,6 +78,8 @@ class Follower {
   std::map<pid_t, std::shared_ptr<FollowedProcess>> processes_;
   // Threads and children whose birth was reported by the parent, and who have not stopped yet.
   std::map<pid_t, std::shared_ptr<FollowedProcess>> unborn_;
+  // By which timerfds were set: of a target that is not here, real time.
+  std::map<const PtraceTarget*, clock::ClockMaps> maps_of_timers_;
 };
 
 }  // namespace time_chaos::syscalls

@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "agent/syscalls/follower.h"
+#include "agent/syscalls/timerfds.h"
 #include "agent/targets/process.h"
 #include "agent/tracee/following.h"
 
@@ -35,6 +36,7 @@ Status Follower::attach() {
     }
   }
   await_first_stops();
+  set_timers_anew();
   return {};
 }
 
@@ -111,8 +113,35 @@ void Follower::await_first_stops() {
   }
 }
 
+void Follower::begin_waits_anew() {
+  for (auto& [tid, thread] : threads_) {
+    if (thread.waits) interrupt(thread);
+  }
+  set_timers_anew();
+}
+
+void Follower::set_timers_anew() {
+  std::map<const PtraceTarget*, clock::ClockMaps> now;
+  TimerfdRound round;
+  for (const auto& [pid, process] : processes_) {
+    const PtraceTarget* const target = process->target;
+    if (process->provisional) continue;
+    if (!now.contains(target)) {
+      const auto maps = target->maps();
+      if (!maps) continue;
+      now[target] = *maps;
+    }
+    const auto before = maps_of_timers_.find(target);
+    round.set_anew(*process,
+                   before == maps_of_timers_.end() ? clock::identity_maps() : before->second,
+                   now[target]);
+  }
+  maps_of_timers_ = std::move(now);
+}
+
 void Follower::let_go() {
   leaving_ = true;
+  set_timers_anew();
   for (const auto& [pid, process] : processes_) {
     if (process->executed) ledger_.note_released(pid);
   }

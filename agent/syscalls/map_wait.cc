@@ -1,18 +1,16 @@
 #include "agent/syscalls/map_wait.h"
 
-#include <time.h>
-
 #include <algorithm>
 #include <array>
 #include <cstring>
 #include <vector>
 
+#include "agent/syscalls/deadline.h"
 #include "agent/syscalls/followed_thread.h"
 #include "agent/targets/timers.h"
 #include "agent/tracee/clock_calls.h"
 #include "agent/tracee/wait_calls.h"
 #include "agent/tracee/waits_anew.h"
-#include "time_chaos/abi/clock_wait.h"
 
 namespace time_chaos::syscalls {
 namespace {
@@ -61,24 +59,6 @@ int clock_of(const FollowedThread& thread, const Deadline& deadline, uint64_t fi
       break;
   }
   return deadline.clock;
-}
-
-// Alarm clocks are read like those that they wake for; without an RTC they cannot be read.
-clock::Reading read_host(int clock) {
-  if (clock == CLOCK_REALTIME_ALARM) clock = CLOCK_REALTIME;
-  if (clock == CLOCK_BOOTTIME_ALARM) clock = CLOCK_BOOTTIME;
-  timespec now{};
-  ::clock_gettime(clock, &now);
-  return {now.tv_sec, now.tv_nsec};
-}
-
-clock::Reading real_deadline(const clock::ClockMaps& maps, int clock, clock::Reading shown) {
-  const clock::Reading now = read_host(clock);
-  clock::Reading real = shown;
-  (void)tc_map_deadline(&maps[static_cast<size_t>(clock)], &maps.table, now.sec, now.nsec,
-                        &real.sec, &real.nsec);
-  // A time before the first is refused; what lies behind is over.
-  return real.sec < 0 ? clock::Reading{0, 0} : real;
 }
 
 bool refused_by_kernel(clock::Reading time) {
@@ -138,11 +118,14 @@ Result<bool> map_wait(FollowedThread& thread, const tracee::SyscallStop& entry) 
   const clock::Reading shown = WireTime::read(place, deadline->narrow, compat);
   if (refused_by_kernel(shown)) return false;
   if (deadline->setting && shown == clock::Reading{}) return false;
-  clock::Reading real = real_deadline(maps, clock, shown);
+  clock::Reading real = real_time_of(maps, clock, shown);
   if (real == shown) return false;
   // A timer that was due at the beginning of time is due, and not disarmed.
   if (deadline->setting && real == clock::Reading{}) real.nsec = 1;
   WireTime::write(place, deadline->narrow, real);
+  if (deadline->source == Deadline::Clock::kTimerfd) {
+    thread.process->timerfds[static_cast<int32_t>(entry.arguments[0])] = {shown, real};
+  }
   TC_CHECK(replace(thread, {deadline->argument, address, 0, compat}, *bytes));
   return true;
 }

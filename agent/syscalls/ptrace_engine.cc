@@ -63,9 +63,11 @@ void PtraceEngine::trace(std::promise<Status> attached) {
   for (;;) {
     follower.follow(bell_->pid());
     std::vector<Inclusion> inclusions;
+    bool anew = false;
     {
       const std::lock_guard lock(mutex_);
       inclusions.swap(inclusions_);
+      anew = std::exchange(anew_, false);
       auto next = stopping_ ? fail(Exit::kOk, "") : Doorbell::hang();
       if (!next) {
         bell_.reset();  // reaped: what is reported from here on are tracees
@@ -74,6 +76,7 @@ void PtraceEngine::trace(std::promise<Status> attached) {
       }
       bell_ = std::move(*next);
     }
+    if (anew) follower.begin_waits_anew();
     for (Inclusion& one : inclusions) one.done.set_value(follower.include(one.child, one.target));
   }
   follower.let_go();
@@ -89,6 +92,13 @@ Status PtraceEngine::include(pid_t child, pid_t target) {
     bell_->ring();
   }
   return done.get();
+}
+
+void PtraceEngine::begin_waits_anew() {
+  const std::lock_guard lock(mutex_);
+  if (!bell_) return;
+  anew_ = true;
+  bell_->ring();
 }
 
 void PtraceEngine::stop() {

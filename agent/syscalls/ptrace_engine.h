@@ -41,6 +41,9 @@ class PtraceEngine {
   // when it has ended.
   Status include(pid_t child, pid_t target);
 
+  // The maps were changed: waits in flight begin anew, timerfds are set anew. Soon, not at once.
+  void begin_waits_anew();
+
   [[nodiscard]] Counters counters(pid_t target) const { return ledger_.counters(target); }
   // As waitpid's status, of a target that ended while it was followed.
   [[nodiscard]] std::optional<int> exit_status(pid_t target) const {
@@ -66,9 +69,10 @@ class PtraceEngine {
     pid_t target = 0;
     std::promise<Status> done;
   };
-  std::mutex mutex_;  // bell_, stopping_, inclusions_
+  std::mutex mutex_;  // bell_, stopping_, anew_, inclusions_
   std::optional<Doorbell> bell_;
   bool stopping_ = false;
+  bool anew_ = false;
   std::vector<Inclusion> inclusions_;
   std::once_flag stopped_;
   std::thread tracer_;

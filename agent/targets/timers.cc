@@ -44,14 +44,18 @@ Result<Timerfd> parse_timerfd(std::string_view text) {
     } else if (const auto flags = value_of(line, "settime flags")) {
       const auto number = to_number<unsigned>(*flags, 8);
       fields += number.has_value() ? 1 : 0;
-      timer.absolute = (number.value_or(0) & 1U) != 0;  // TFD_TIMER_ABSTIME
+      timer.flags = number.value_or(0);
+    } else if (const auto ticks = value_of(line, "ticks")) {
+      const auto number = to_number<uint64_t>(*ticks);
+      fields += number.has_value() ? 1 : 0;
+      timer.ticks = number.value_or(0);
     } else if (const auto value = value_of(line, "it_value")) {
       fields += read_pair(*value, &timer.value_sec, &timer.value_nsec) ? 1 : 0;
     } else if (const auto interval = value_of(line, "it_interval")) {
       fields += read_pair(*interval, &timer.interval_sec, &timer.interval_nsec) ? 1 : 0;
     }
   }
-  if (fields != 4) return fail(Exit::kNoTarget, "no timerfd");
+  if (fields != 5) return fail(Exit::kNoTarget, "no timerfd");
   return timer;
 }
 

@@ -13,7 +13,8 @@ namespace time_chaos::targets {
 // /proc/PID/fdinfo/FD of a timerfd (proc_pid_fdinfo(5)).
 struct Timerfd {
   int clock = -1;
-  bool absolute = false;  // it was set to an absolute time
+  unsigned flags = 0;     // TFD_TIMER_* with which it was set
+  uint64_t ticks = 0;     // expirations that nobody has read
   int64_t value_sec = 0;  // how long until it expires; 0, 0: never
   int64_t value_nsec = 0;
   int64_t interval_sec = 0;
