@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "agent/tracee/session.h"
+#include "agent/tracee/waits_anew.h"
 #include "agent/vdso/clock_page.h"
 #include "agent/vdso/hold.h"
 #include "agent/vdso/patch.h"
@@ -181,6 +182,16 @@ class Recover {
   std::vector<Mark> marks_;
 };
 
+// Waits whose ends were mapped get their real ones, now that the clocks show real time. Threads
+// that somebody traces, an agent of ours included, are its.
+void begin_waits_anew(pid_t pid, const Found& found) {
+  std::vector<tracee::SlotRange> slots;
+  for (const payload::PageRange& room : payload::free_space()) {
+    slots.push_back({found.code + room.start, room.size});
+  }
+  (void)tracee::begin_waits_anew(pid, slots);
+}
+
 }  // namespace
 
 Result<clock::ClockSet> put_clocks_back(ClockPage& page) {
@@ -204,6 +215,7 @@ Result<RecoverReport> recover(pid_t pid, const Found& found, bool suspend_seccom
     TC_TRY(ClockPage page, ClockPage::open(pid, found.clock_page()));
     page.set_twin(std::move(twin));
     TC_TRY(report.kept, put_clocks_back(page));
+    begin_waits_anew(pid, found);
     if (!report.kept.empty()) {
       report.still_mapped_because = "monotonic clocks stay ahead until the process ends";
       return report;

@@ -1,0 +1,237 @@
+// Waits for absolute times end in the target's time: in every way that Linux has, on both clocks,
+// whatever is done to these, before a wait or in the middle of it. The target judges itself that no
+// wait is over before its clock shows the end; how long each took is judged here, generously,
+// because the machine may be busy.
+#include <fmt/format.h>
+
+#include <csignal>
+#include <cstdint>
+#include <sstream>
+#include <thread>
+
+#include "tests/live/harness/support.h"
+
+namespace time_chaos::live {
+namespace {
+
+constexpr Milliseconds kPatience{30000};
+
+struct Wait {
+  std::string kind;
+  std::string clock;
+  int result = -1;
+  double real_ms = 0;  // it took
+  double late_ms = 0;  // by its own clock
+};
+
+Result<Child> start_waits(const std::vector<std::string>& arguments = {}) {
+  TC_TRY(Child target, start_target("waits", arguments, true));
+  TC_TRY(const std::string line, target.read_line(kPatience));
+  if (line != "ready") return fail(Exit::kFailed, "the target said " + line);
+  return target;
+}
+
+Result<Agent> shift(pid_t pid, Arguments how) {
+  Arguments all{"agent", "--pid", std::to_string(pid), "--json", "--engine-syscalls", "ptrace"};
+  all.insert(all.end(), how.begin(), how.end());
+  TC_TRY(Agent agent, Agent::start(all));
+  TC_CHECK(agent.wait_event("following"));
+  return agent;
+}
+
+// All that the target says until "all", or until nothing comes any more.
+Result<std::vector<Wait>> read_waits(Child& target, Milliseconds patience = kPatience) {
+  std::vector<Wait> waits;
+  for (;;) {
+    TC_TRY(const std::string line, target.read_line(patience));
+    if (line == "all") return waits;
+    Wait wait;
+    int64_t real = 0, late = 0;
+    std::istringstream(line) >> wait.kind >> wait.clock >> wait.result >> real >> late;
+    wait.real_ms = static_cast<double>(real) / 1000;
+    wait.late_ms = static_cast<double>(late) / 1000;
+    waits.push_back(wait);
+  }
+}
+
+std::string text(const Wait& wait) {
+  return fmt::format("{} {}: result {}, took {} ms, late {} ms", wait.kind, wait.clock, wait.result,
+                     wait.real_ms, wait.late_ms);
+}
+
+constexpr double kSlow = 3000;  // of a busy machine
+constexpr double kClockError = 0.5;
+
+void expect_waits(const std::vector<Wait>& waits, const std::string& clock, double least,
+                  double early = 0) {
+  int judged = 0;
+  for (const Wait& wait : waits) {
+    EXPECT_EQ(wait.result, 0) << text(wait);
+    EXPECT_GE(wait.late_ms, -early) << text(wait);
+    if (!clock.empty() && wait.clock != clock) continue;
+    EXPECT_GE(wait.real_ms, least - kClockError) << text(wait);
+    EXPECT_LE(wait.real_ms, least + kSlow) << text(wait);
+    judged++;
+  }
+  EXPECT_GE(judged, 9);
+}
+
+struct Case {
+  std::string name;
+  Arguments how;
+  std::string clock;  // that it shifts
+  int length;         // of the wait in the target's time, ms
+  double least;       // in real time
+  double early = 0;   // a clock that goes back and forth
+};
+
+class Waits : public testing::TestWithParam<Case> {};
+
+TEST_P(Waits, EndInTheTargetsTime) {
+  const Case& c = GetParam();
+  ASSERT_VALUE(Child target, start_waits());
+  ASSERT_VALUE(Agent agent, shift(target.pid(), c.how));
+  ASSERT_STATUS(target.write_line(std::to_string(c.length)));
+  ASSERT_VALUE(const auto waits, read_waits(target));
+  expect_waits(waits, c.clock, c.least, c.early);
+  ASSERT_VALUE(const auto recovered, stop_agent(agent));
+  (void)recovered;
+  // A monotonic clock stays ahead, and nobody is left to say when it shows an end.
+  if (c.clock != "realtime") return;
+  ASSERT_STATUS(target.write_line("50"));
+  ASSERT_VALUE(const auto after, read_waits(target));
+  expect_waits(after, "", 50);
+}
+
+const Arguments kBoth{"--clocks", "realtime,monotonic"};
+Arguments both(Arguments how) {
+  how.insert(how.end(), kBoth.begin(), kBoth.end());
+  return how;
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    All, Waits,
+    testing::Values(Case{"Ahead", both({"--offset", "1h"}), "", 300, 300},
+                    Case{"Behind", {"--offset", "-1h"}, "realtime", 300, 300},
+                    Case{"Fast", both({"--rate", "4"}), "", 1200, 300},
+                    Case{"Slow", {"--rate", "0.5"}, "realtime", 150, 300},
+                    Case{"SlowMonotonic", both({"--rate", "0.5"}), "monotonic", 150, 250},
+                    Case{"Strobe", {"--strobe", "200ms,1s"}, "realtime", 1500, 1300, 200},
+                    Case{"At", {"--at", "2037-12-31T00:00:00Z"}, "realtime", 300, 300}),
+    [](const auto& test) { return test.param.name; });
+
+// POSIX timers cannot be set anew from outside: those that were set before a change are left out.
+constexpr auto kWithoutTimers = "timer";
+
+Status ask(Child& target, int length, const std::string& without = "") {
+  return target.write_line(fmt::format("{} {}", length, without));
+}
+
+Status set(pid_t pid, const Arguments& how) {
+  Arguments all{"set", "--pid", std::to_string(pid), "--json"};
+  all.insert(all.end(), how.begin(), how.end());
+  TC_TRY(const Outcome outcome, run_program(all));
+  return outcome.status == ExitStatus{} ? Status() : fail(Exit::kFailed, outcome.text());
+}
+
+void pause(int milliseconds) {
+  std::this_thread::sleep_for(Milliseconds(milliseconds));
+}
+
+// A clock that stands still shows no end: nobody gets one, until it goes on.
+TEST(WaitsInFlight, AFrozenClockEndsNoneUntilItGoesOn) {
+  ASSERT_VALUE(Child target, start_waits());
+  ASSERT_VALUE(Agent agent, shift(target.pid(), {"--freeze"}));
+  ASSERT_STATUS(ask(target, 300, kWithoutTimers));
+  pause(700);
+  ASSERT_STATUS(set(target.pid(), {"--rate", "1"}));
+  ASSERT_VALUE(const auto waits, read_waits(target));
+  expect_waits(waits, "realtime", 900);
+  ASSERT_VALUE(const auto recovered, stop_agent(agent));
+  (void)recovered;
+}
+
+// The clock steps to an hour ahead in the middle of a wait for an hour, and the wait is over soon.
+TEST(WaitsInFlight, AnAttachEndsThemInTheTargetsTime) {
+  ASSERT_VALUE(Child target, start_waits());
+  ASSERT_STATUS(ask(target, 3600'500, kWithoutTimers));
+  pause(100);
+  ASSERT_VALUE(Agent agent, shift(target.pid(), both({"--offset", "1h"})));
+  ASSERT_VALUE(const auto waits, read_waits(target));
+  expect_waits(waits, "", 500);
+  ASSERT_VALUE(const auto recovered, stop_agent(agent));
+  (void)recovered;
+}
+
+TEST(WaitsInFlight, SetMovesTheirEnds) {
+  ASSERT_VALUE(Child target, start_waits());
+  ASSERT_VALUE(Agent agent, shift(target.pid(), {"--offset", "-1h"}));
+  ASSERT_STATUS(ask(target, 3600'600, kWithoutTimers));
+  pause(100);
+  ASSERT_STATUS(set(target.pid(), {"--offset", "-1h1s"}));  // back by a second
+  pause(100);
+  ASSERT_STATUS(set(target.pid(), {"--offset", "-1s"}));
+  // Monotonic ones have to wait for their hour.
+  std::vector<Wait> waits;
+  for (;;) {
+    const auto line = target.read_line(Milliseconds(4000));
+    if (!line) break;
+    Wait wait;
+    int64_t real = 0, late = 0;
+    std::istringstream(*line) >> wait.kind >> wait.clock >> wait.result >> real >> late;
+    wait.real_ms = static_cast<double>(real) / 1000;
+    wait.late_ms = static_cast<double>(late) / 1000;
+    EXPECT_EQ(wait.clock, "realtime") << *line;
+    waits.push_back(wait);
+  }
+  expect_waits(waits, "realtime", 1600);
+  ASSERT_VALUE(const auto recovered, stop_agent(agent));
+  (void)recovered;
+}
+
+// The case that began this field: time goes back by an hour in the middle of a wait, and comes
+// back.
+TEST(WaitsInFlight, RecoverGivesThemTheirRealEnds) {
+  ASSERT_VALUE(Child target, start_waits({"sem"}));
+  pause(300);
+  {
+    ASSERT_VALUE(Agent agent, shift(target.pid(), {"--offset", "-1h"}));
+    // Until it was followed its waits were over at once.
+    pause(100);
+    target.discard_output();
+    EXPECT_FALSE(target.read_line(Milliseconds(700)));
+    ASSERT_VALUE(const auto recovered, stop_agent(agent));
+    (void)recovered;
+  }
+  for (int i = 0; i < 3; i++) {
+    ASSERT_VALUE(const std::string line, target.read_line(kPatience));
+    EXPECT_EQ(line.rfind("late ", 0), 0U) << line;
+    EXPECT_EQ(line.rfind("late -", 0), std::string::npos) << line;
+  }
+}
+
+// Its agent is killed in the middle of waits whose ends were mapped: every call returns with the
+// registers that it was made with, signals or not, and whoever recovers it finds it well.
+TEST(WaitsInFlight, AKilledAgentLeavesNoRegisterChanged) {
+  ASSERT_VALUE(Child target, start_waits({"loop"}));
+  Repetitions repetitions("TIME_CHAOS_WAIT_KILLS", 30, 1, std::chrono::seconds(40));
+  while (repetitions.next()) {
+    // Not ahead: who has read that clock before the agent's end, and waits by it afterwards, has to
+    // wait until it is true.
+    ASSERT_VALUE(Agent agent, shift(target.pid(), {"--offset", "-1h"}));
+    std::this_thread::sleep_for(std::chrono::microseconds(repetitions.done() * 777 % 20'000));
+    ASSERT_STATUS(agent.child().signal(SIGKILL));
+    ASSERT_VALUE(const Outcome outcome, agent.wait());
+    if (repetitions.done() % 3 == 0) pause(30);
+    ASSERT_STATUS(recover_whatever(target.pid()));
+    ASSERT_TRUE(target.running()) << target.unread_output();
+  }
+  ASSERT_STATUS(target.write_line("end"));
+  ASSERT_VALUE(const std::string line, target.read_line(kPatience));
+  EXPECT_EQ(line.rfind("done ", 0), 0U) << line;
+  ASSERT_VALUE(const ExitStatus status, target.wait(kPatience));
+  EXPECT_EQ(status, ExitStatus{});
+}
+
+}  // namespace
+}  // namespace time_chaos::live
