@@ -205,6 +205,7 @@ Json json(const Carrier& carrier) {
                                                      : moment(map.shown, true)}}},
           {"engines",
            engines(carrier.found.record.patch_count != 0, raw_calls(carrier), carrier.executed)},
+          {"deadlines", raw_calls(carrier) == RawCalls::kPtrace ? "absolute" : "real"},
           {"functions", functions(carrier.found.patches())},
           {"bpf", carrier.bpf ? bpf(*carrier.bpf) : Json(nullptr)},
           {"until", end(until)},
@@ -236,6 +237,8 @@ Json json(pid_t pid, const syscalls::Counters& counters) {
           {"shifted_calls", counters.shifted},
           {"failed_calls", counters.failed},
           {"refused_calls", counters.refused},
+          {"mapped_deadlines", counters.waits},
+          {"failed_deadlines", counters.failed_waits},
           {"programs", counters.programs},
           {"failed_programs", counters.failed_programs}};
 }

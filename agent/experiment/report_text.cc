@@ -94,6 +94,13 @@ bool needs_world(const PlannedTarget& planned) {
   return planned.attach && planned.attach->needs_stopped_world();
 }
 
+std::string deadlines_text(RawCalls raw) {
+  if (raw != RawCalls::kPtrace) return "deadlines: real, whatever its clocks show";
+  return "deadlines: absolute ones end in its time; real are relative waits, POSIX timers that "
+         "were "
+         "set before a change, and those of io_uring";
+}
+
 std::string end_text(const tc_clock_page& page, clock::ClockSet clocks) {
   const clock::ClockMaps maps = clock::maps_in_force(page);
   const auto end = end_of(maps, clocks);
@@ -206,6 +213,13 @@ std::string text(pid_t pid, const syscalls::Counters& counters) {
     line += fmt::format("; {} call(s) that would have set the machine's clock were refused",
                         counters.refused);
   }
+  if (counters.waits != 0) line += fmt::format("; {} deadlines were mapped", counters.waits);
+  if (counters.failed_waits != 0) {
+    line += fmt::format(
+        "; {} deadlines stayed real: no room for more of them at once, or a 32-bit "
+        "call of 64-bit code",
+        counters.failed_waits);
+  }
   if (counters.programs != 0) line += fmt::format("; {} executed program(s)", counters.programs);
   if (counters.failed_programs != 0) line += "; " + escaped_text(counters.failed_programs);
   return line;
@@ -236,6 +250,7 @@ std::string text(const Carrier& carrier, bool verbose) {
     line += engines_visible() ? ", raw system calls not any more (the BPF engine ended)"
                               : ", its BPF engine is only for root to see";
   }
+  if (verbose) line += "\n  " + deadlines_text(raw_calls(carrier));
   if (verbose && carrier.found.record.patch_count != 0) {
     line += fmt::format("\n  {}", patches_text(carrier.found.patches()));
   }

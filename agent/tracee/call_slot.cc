@@ -1,7 +1,5 @@
 #include "agent/tracee/call_slot.h"
 
-#include "agent/tracee/memory.h"
-
 namespace time_chaos::tracee {
 
 Registers without_slot(pid_t pid, const Registers& stopped, std::span<const SlotRange> slots) {
@@ -16,6 +14,16 @@ Registers without_slot(pid_t pid, const Registers& stopped, std::span<const Slot
     if (replaced) return put_back(stopped, *replaced, slot);
   }
   return stopped;
+}
+
+bool any_in_use(const Memory& memory, std::span<const SlotRange> slots) {
+  std::array<uint8_t, kSlotCode> code{};
+  for (const SlotRange& range : slots) {
+    for (uint64_t at = 0; at + kSlotSize <= range.size; at += kSlotSize) {
+      if (memory.read(range.start + at, code) && parse_slot(code, range.start + at)) return true;
+    }
+  }
+  return false;
 }
 
 }  // namespace time_chaos::tracee

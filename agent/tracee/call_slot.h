@@ -21,6 +21,7 @@
 #include <optional>
 #include <span>
 
+#include "agent/tracee/memory.h"
 #include "agent/tracee/registers.h"
 
 namespace time_chaos::tracee {
@@ -59,5 +60,8 @@ Registers put_back(const Registers& stopped, const ReplacedArgument& replaced, u
 // The same for a thread of which nothing is known, by the code in which it stands. Unchanged if
 // that is no slot's.
 Registers without_slot(pid_t pid, const Registers& stopped, std::span<const SlotRange> slots);
+
+// Code of some call stands in one of these slots.
+bool any_in_use(const Memory& memory, std::span<const SlotRange> slots);
 
 }  // namespace time_chaos::tracee

@@ -182,14 +182,16 @@ class Recover {
   std::vector<Mark> marks_;
 };
 
-// Waits whose ends were mapped get their real ones, now that the clocks show real time. Threads
-// that somebody traces, an agent of ours included, are its.
+// Waits whose ends an agent, killed since, had mapped get their real ones, now that the clocks show
+// real time. A living agent of ours sees to that itself; then, and where nobody mapped any, no slot
+// is in use, and nobody is stopped.
 void begin_waits_anew(pid_t pid, const Found& found) {
   std::vector<tracee::SlotRange> slots;
   for (const payload::PageRange& room : payload::free_space()) {
     slots.push_back({found.code + room.start, room.size});
   }
-  (void)tracee::begin_waits_anew(pid, slots);
+  const auto memory = tracee::Memory::open(pid);
+  if (memory && tracee::any_in_use(*memory, slots)) (void)tracee::begin_waits_anew(pid, slots);
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 // wait is over before its clock shows the end; how long each took is judged here, generously,
 // because the machine may be busy.
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <csignal>
 #include <cstdint>
@@ -39,18 +40,22 @@ Result<Agent> shift(pid_t pid, Arguments how) {
   return agent;
 }
 
+Wait parse(const std::string& line) {
+  Wait wait;
+  int64_t real = 0, late = 0;
+  std::istringstream(line) >> wait.kind >> wait.clock >> wait.result >> real >> late;
+  wait.real_ms = static_cast<double>(real) / 1000;
+  wait.late_ms = static_cast<double>(late) / 1000;
+  return wait;
+}
+
 // All that the target says until "all", or until nothing comes any more.
 Result<std::vector<Wait>> read_waits(Child& target, Milliseconds patience = kPatience) {
   std::vector<Wait> waits;
   for (;;) {
     TC_TRY(const std::string line, target.read_line(patience));
     if (line == "all") return waits;
-    Wait wait;
-    int64_t real = 0, late = 0;
-    std::istringstream(line) >> wait.kind >> wait.clock >> wait.result >> real >> late;
-    wait.real_ms = static_cast<double>(real) / 1000;
-    wait.late_ms = static_cast<double>(late) / 1000;
-    waits.push_back(wait);
+    waits.push_back(parse(line));
   }
 }
 
@@ -120,6 +125,26 @@ INSTANTIATE_TEST_SUITE_P(
                     Case{"At", {"--at", "2037-12-31T00:00:00Z"}, "realtime", 300, 300}),
     [](const auto& test) { return test.param.name; });
 
+// Programs that a target executes have no vDSO and no pages of ours: 64-bit and 32-bit ones.
+class WaitsOfAProgram : public testing::TestWithParam<std::string> {};
+
+TEST_P(WaitsOfAProgram, ThatATargetExecutes) {
+  const std::string path = target_path(GetParam());
+  if (::access(path.c_str(), X_OK) != 0) GTEST_SKIP() << path << " was not built";
+  for (const std::string offset : {"-1h", "1h"}) {
+    ASSERT_PROGRAM(outcome, 0,
+                   {"run", "--offset", offset, "--engine-syscalls", "ptrace", "--", "sh", "-c",
+                    path + " 300; true"});
+    std::vector<Wait> waits;
+    std::istringstream lines(outcome.out);
+    for (std::string line; std::getline(lines, line) && line != "all";)
+      waits.push_back(parse(line));
+    expect_waits(waits, "realtime", 300);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(All, WaitsOfAProgram, testing::Values("waits", "waits_m32"), string_name);
+
 // POSIX timers cannot be set anew from outside: those that were set before a change are left out.
 constexpr auto kWithoutTimers = "timer";
 
@@ -176,13 +201,8 @@ TEST(WaitsInFlight, SetMovesTheirEnds) {
   for (;;) {
     const auto line = target.read_line(Milliseconds(4000));
     if (!line) break;
-    Wait wait;
-    int64_t real = 0, late = 0;
-    std::istringstream(*line) >> wait.kind >> wait.clock >> wait.result >> real >> late;
-    wait.real_ms = static_cast<double>(real) / 1000;
-    wait.late_ms = static_cast<double>(late) / 1000;
-    EXPECT_EQ(wait.clock, "realtime") << *line;
-    waits.push_back(wait);
+    waits.push_back(parse(*line));
+    EXPECT_EQ(waits.back().clock, "realtime") << *line;
   }
   expect_waits(waits, "realtime", 1600);
   ASSERT_VALUE(const auto recovered, stop_agent(agent));

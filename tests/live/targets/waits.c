@@ -3,6 +3,7 @@
  *     waits            for every line "MILLISECONDS [KIND]" of its input: every kind but that one
  *                      waits that long, on every clock, and says "KIND CLOCK RESULT REAL LATE": how long it really took and how far
  *                      its clock was past the end when it returned, in microseconds
+ *     waits N          the same for one line, and ends
  *     waits loop       threads that wait in a loop with raw calls, under signals, and check after every
  *                      call that no register has changed; the first line of input ends it
  *     waits sem        one sem_timedwait after another, "LATE" for each */
@@ -46,6 +47,11 @@ static int timed_out(long result) {
   return errno == ETIMEDOUT ? 0 : errno;
 }
 
+/* As newer calls have it in 32-bit programs, too. */
+struct wide_time {
+  int64_t sec, nsec;
+};
+
 static int futex_flag(clockid_t clock) {
   return FUTEX_PRIVATE_FLAG | (clock == CLOCK_REALTIME ? FUTEX_CLOCK_REALTIME : 0);
 }
@@ -66,12 +72,14 @@ static int by_futex_waitv(clockid_t clock, const struct timespec *end) {
     uint64_t val, uaddr;
     uint32_t flags, reserved;
   } waiter = {0, (uintptr_t)&word, 2 | 128, 0}; /* 32 bits, private */
-  return timed_out(syscall(449, &waiter, 1, 0, end, clock));
+  struct wide_time time = {end->tv_sec, end->tv_nsec};
+  return timed_out(syscall(449, &waiter, 1, 0, &time, clock));
 }
 
 static int by_futex_wait(clockid_t clock, const struct timespec *end) {
   uint32_t word = 0;
-  return timed_out(syscall(455, &word, 0UL, 0xffffffffUL, 2 | 128, end, clock));
+  struct wide_time time = {end->tv_sec, end->tv_nsec};
+  return timed_out(syscall(455, &word, 0UL, 0xffffffffUL, 2 | 128, &time, clock));
 }
 
 static int by_lock_pi(clockid_t clock, const struct timespec *end) {
@@ -215,6 +223,7 @@ static void wait_in_all_ways(int64_t length, const char *without) {
   puts("all");
 }
 
+#ifdef __x86_64__
 static atomic_bool quit;
 static atomic_ulong done;
 
@@ -279,6 +288,8 @@ static void loop(void) {
   printf("done %lu\n", (unsigned long)done);
 }
 
+#endif
+
 static void semaphores(void) {
   sem_t semaphore;
   sem_init(&semaphore, 0, 0);
@@ -293,12 +304,15 @@ static void semaphores(void) {
 
 int main(int argc, char **argv) {
   setvbuf(stdout, NULL, _IOLBF, 0);
+#ifdef __x86_64__
   if (argc > 1 && strcmp(argv[1], "loop") == 0) return loop(), 0;
+#endif
   if (argc > 1 && strcmp(argv[1], "sem") == 0) semaphores();
   sigset_t set;
   sigemptyset(&set);
   sigaddset(&set, SIGRTMIN);
   pthread_sigmask(SIG_BLOCK, &set, NULL);
+  if (argc > 1) return wait_in_all_ways(atoll(argv[1]) * 1000000, ""), 0;
   puts("ready");
   char line[64];
   while (fgets(line, sizeof line, stdin) != NULL) {

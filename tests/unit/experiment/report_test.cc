@@ -306,6 +306,11 @@ TEST(CountersReport, SaysWhatHappenedAndNothingElse) {
   counters.programs = 2;
   counters.failed_programs = 1;
   counters.refused = 4;
+  counters.waits = 5;
+  counters.failed_waits = 6;
+  EXPECT_THAT(text(7, counters), HasSubstr("5 deadlines were mapped"));
+  EXPECT_THAT(text(7, counters), HasSubstr("6 deadlines stayed real"));
+  EXPECT_EQ(json(7, counters)["failed_deadlines"], 6);
   EXPECT_THAT(text(7, counters), HasSubstr("2 executed program(s)"));
   EXPECT_THAT(text(7, counters), HasSubstr("1 executed program(s) showed real time"));
   EXPECT_THAT(text(7, counters), HasSubstr("4 call(s) that would have set the machine's clock"));
