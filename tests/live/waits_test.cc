@@ -99,8 +99,7 @@ TEST_P(Waits, EndInTheTargetsTime) {
   ASSERT_STATUS(target.write_line(std::to_string(c.length)));
   ASSERT_VALUE(const auto waits, read_waits(target));
   expect_waits(waits, c.clock, c.least, c.early);
-  ASSERT_VALUE(const auto recovered, stop_agent(agent));
-  (void)recovered;
+  ASSERT_VALUE([[maybe_unused]] const auto recovered, stop_agent(agent));
   // A monotonic clock stays ahead, and nobody is left to say when it shows an end.
   if (c.clock != "realtime") return;
   ASSERT_STATUS(target.write_line("50"));
@@ -172,8 +171,7 @@ TEST(WaitsInFlight, AFrozenClockEndsNoneUntilItGoesOn) {
   ASSERT_STATUS(set(target.pid(), {"--rate", "1"}));
   ASSERT_VALUE(const auto waits, read_waits(target));
   expect_waits(waits, "realtime", 900);
-  ASSERT_VALUE(const auto recovered, stop_agent(agent));
-  (void)recovered;
+  ASSERT_VALUE([[maybe_unused]] const auto recovered, stop_agent(agent));
 }
 
 // The clock steps to an hour ahead in the middle of a wait for an hour, and the wait is over soon.
@@ -184,8 +182,7 @@ TEST(WaitsInFlight, AnAttachEndsThemInTheTargetsTime) {
   ASSERT_VALUE(Agent agent, shift(target.pid(), both({"--offset", "1h"})));
   ASSERT_VALUE(const auto waits, read_waits(target));
   expect_waits(waits, "", 500);
-  ASSERT_VALUE(const auto recovered, stop_agent(agent));
-  (void)recovered;
+  ASSERT_VALUE([[maybe_unused]] const auto recovered, stop_agent(agent));
 }
 
 TEST(WaitsInFlight, SetMovesTheirEnds) {
@@ -205,8 +202,7 @@ TEST(WaitsInFlight, SetMovesTheirEnds) {
     EXPECT_EQ(waits.back().clock, "realtime") << *line;
   }
   expect_waits(waits, "realtime", 1600);
-  ASSERT_VALUE(const auto recovered, stop_agent(agent));
-  (void)recovered;
+  ASSERT_VALUE([[maybe_unused]] const auto recovered, stop_agent(agent));
 }
 
 // The case that began this field: time goes back by an hour in the middle of a wait, and comes
@@ -220,8 +216,7 @@ TEST(WaitsInFlight, RecoverGivesThemTheirRealEnds) {
     pause(100);
     target.discard_output();
     EXPECT_FALSE(target.read_line(Milliseconds(700)));
-    ASSERT_VALUE(const auto recovered, stop_agent(agent));
-    (void)recovered;
+    ASSERT_VALUE([[maybe_unused]] const auto recovered, stop_agent(agent));
   }
   for (int i = 0; i < 3; i++) {
     ASSERT_VALUE(const std::string line, target.read_line(kPatience));
