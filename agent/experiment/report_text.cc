@@ -148,13 +148,15 @@ std::string text(const PlannedTarget& planned, const ShiftRequest& request,
 }
 
 std::string text(const Shifted& shifted, bool verbose) {
-  std::string line =
-      fmt::format("{} {} ({}): {}, {}, {}", shifted.pid, shifted.command, threads(shifted.threads),
-                  what(shifted.clocks, shifted.words),
-                  engines_text(!shifted.patches.empty(), shifted.raw_calls), stop_text(shifted));
+  std::string line = fmt::format("{} {} ({}): {}, {}, {}", shifted.pid, shifted.command,
+                                 threads(shifted.threads), what(shifted.clocks, shifted.words),
+                                 engines_text(!shifted.patches.empty(), shifted.raw_calls) +
+                                     (shifted.hidden ? " (vDSO hidden)" : ""),
+                                 stop_text(shifted));
   line += check_text(shifted.checked);
   if (verbose) {
     line += "\n  experiment " + shifted.experiment;
+    if (!shifted.no_detour.empty()) line += "\n  no detour: " + shifted.no_detour;
     if (!shifted.patches.empty()) line += "\n  " + patches_text(shifted.patches);
     if (shifted.until)
       line += fmt::format("\n  ends by itself at {}", moment(*shifted.until, false));
@@ -186,6 +188,13 @@ std::string text(const Changed& changed) {
                      what(changed.clocks, changed.words), microseconds(changed.took),
                      check_text(changed.checked)) +
          kept_text(changed.kept);
+}
+
+std::string hidden_time_text(const Shifted& shifted) {
+  return fmt::format(
+      "{} can read the host's time by time(), which BPF cannot shift on this kernel: its vDSO is "
+      "hidden, not detoured, because {}",
+      shifted.command, shifted.no_detour);
 }
 
 std::string escaped_text(uint64_t programs) {

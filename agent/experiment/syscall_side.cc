@@ -129,10 +129,8 @@ std::optional<BpfPlace> SyscallSide::place(size_t n) const {
 }
 
 Status SyscallSide::keep_if_needed() {
-  if (!bpf_ || !outlive_ || kept_) return {};
-  TC_CHECK(bpf_->pin());
-  kept_ = true;
-  return {};
+  if (!bpf_ || !outlive_ || syscalls::is_pinned(bpf_->state()->id())) return {};
+  return bpf_->pin();
 }
 
 Status SyscallSide::follow_name(const std::string& name, const BpfPlace& place) {

@@ -73,7 +73,6 @@ class SyscallSide {
 
   SyscallChoice choice_;
   bool outlive_ = false;
-  bool kept_ = false;
   std::unique_ptr<syscalls::BpfEngine> bpf_;
   bool expects_more_ = false;
   Following following_;
