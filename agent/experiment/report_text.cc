@@ -1,5 +1,6 @@
 // The lines for people.
 #include <fmt/format.h>
+#include <time.h>
 
 #include "agent/experiment/owner.h"
 #include "agent/experiment/page_words.h"
@@ -190,7 +191,9 @@ std::string text(const Changed& changed) {
          kept_text(changed.kept);
 }
 
-std::string hidden_time_text(const Shifted& shifted) {
+std::string hidden_time_text(const Shifted& shifted, const SyscallChoice& choice) {
+  const bool escapes = shifted.hidden && shifted.clocks.has(CLOCK_REALTIME);
+  if (!escapes || choice.no_time.empty()) return "";
   return fmt::format(
       "{} can read the host's time by time(), which BPF cannot shift on this kernel: its vDSO is "
       "hidden, not detoured, because {}",

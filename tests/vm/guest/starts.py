@@ -57,9 +57,12 @@ def without_ptrace():
     before = kernel.bpf_objects()
     code, _, said, _ = _run("/bin/true", flags=("--engine-syscalls=ptrace",))
     check(code == 3 and "ptrace_scope" in said, f"without any engine it exits with {code}: {said}")
-    code, out, said, count = _run("/bin/sh", "-c", "/targets/now_glibc; /targets/first; kill -9 $$")
+    # Not twice.
+    again = f"time-chaos run --offset={HOUR}s -- /targets/first"
+    code, out, said, count = _run("/bin/sh", "-c", f"/targets/now_glibc; {again}; /targets/first; kill -9 $$")
     check(code == -signal.SIGKILL and count >= 6, f"ends with {code}, {count} readings: {out}{said}")
     check("bpf (vDSO hidden)" in said, "it does not say how:", said)
+    check("is already there" in said, "what is shifted was shifted once more:", said)
     with Stage() as stage:
         run = stage.program("time-chaos", "run", f"--offset={-HOUR}s", "--", "/targets/watch_mixed", "1")
         run.watchers = 1
