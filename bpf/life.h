@@ -43,7 +43,7 @@ static __always_inline bool seen_by_agent(struct task_struct* task) {
 }
 
 /* Programs here may ask for control groups (since 5.15). */
-const volatile bool tchaos_knows_cgroups = false;
+const volatile __u32 tchaos_knows_cgroups = 0; /* no bool: C++ has no _Bool */
 
 /* The page of the nearest control group above this process that is followed. */
 static __always_inline __u32* page_of_cgroups(void) {

@@ -79,6 +79,7 @@ Result<WaitingChild> WaitingChild::fork(const std::vector<std::string>& command,
   TC_TRY(Pipe failure, make_pipe());
   std::vector<std::string> copies = command;
   std::vector<char*> arguments;
+  arguments.reserve(copies.size() + 1);
   for (std::string& word : copies) arguments.push_back(word.data());
   arguments.push_back(nullptr);
   const pid_t child = ::fork();
