@@ -1,12 +1,12 @@
 /* Waits for absolute times, in every way that Linux has, all at once.
  *
  *     waits            for every line "MILLISECONDS [KIND]" of its input: every kind but that one
- *                      waits that long, on every clock, and says "KIND CLOCK RESULT REAL LATE": how long it really took and how far
- *                      its clock was past the end when it returned, in microseconds
+ *                      waits that long, on every clock, and says "KIND CLOCK RESULT REAL LATE": how
+ * long it really took and how far its clock was past the end when it returned, in microseconds
  *     waits N          the same for one line, and ends
- *     waits loop       threads that wait in a loop with raw calls, under signals, and check after every
- *                      call that no register has changed; the first line of input ends it
- *     waits sem        one sem_timedwait after another, "LATE" for each */
+ *     waits loop       threads that wait in a loop with raw calls, under signals, and check after
+ * every call that no register has changed; the first line of input ends it waits sem        one
+ * sem_timedwait after another, "LATE" for each */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -39,7 +39,7 @@ static struct timespec as_timespec(int64_t ns) {
 }
 
 /* 0: timed out, as it should; SKIP; or an error. */
-typedef int wait_kind(clockid_t clock, const struct timespec *end);
+typedef int wait_kind(clockid_t clock, const struct timespec* end);
 
 static int timed_out(long result) {
   if (result == 0) return ECANCELED;
@@ -56,17 +56,17 @@ static int futex_flag(clockid_t clock) {
   return FUTEX_PRIVATE_FLAG | (clock == CLOCK_REALTIME ? FUTEX_CLOCK_REALTIME : 0);
 }
 
-static int by_nanosleep(clockid_t clock, const struct timespec *end) {
+static int by_nanosleep(clockid_t clock, const struct timespec* end) {
   return clock_nanosleep(clock, TIMER_ABSTIME, end, NULL);
 }
 
-static int by_futex(clockid_t clock, const struct timespec *end) {
+static int by_futex(clockid_t clock, const struct timespec* end) {
   uint32_t word = 0;
   return timed_out(syscall(SYS_futex, &word, FUTEX_WAIT_BITSET | futex_flag(clock), 0, end, NULL,
                            FUTEX_BITSET_MATCH_ANY));
 }
 
-static int by_futex_waitv(clockid_t clock, const struct timespec *end) {
+static int by_futex_waitv(clockid_t clock, const struct timespec* end) {
   uint32_t word = 0;
   struct {
     uint64_t val, uaddr;
@@ -76,30 +76,30 @@ static int by_futex_waitv(clockid_t clock, const struct timespec *end) {
   return timed_out(syscall(449, &waiter, 1, 0, &time, clock));
 }
 
-static int by_futex_wait(clockid_t clock, const struct timespec *end) {
+static int by_futex_wait(clockid_t clock, const struct timespec* end) {
   uint32_t word = 0;
   struct wide_time time = {end->tv_sec, end->tv_nsec};
   return timed_out(syscall(455, &word, 0UL, 0xffffffffUL, 2 | 128, &time, clock));
 }
 
-static int by_lock_pi(clockid_t clock, const struct timespec *end) {
+static int by_lock_pi(clockid_t clock, const struct timespec* end) {
   if (clock != CLOCK_REALTIME) return SKIP;
   uint32_t word = (uint32_t)getpid();
   return timed_out(syscall(SYS_futex, &word, FUTEX_LOCK_PI | FUTEX_PRIVATE_FLAG, 0, end, NULL, 0));
 }
 
-static int by_lock_pi2(clockid_t clock, const struct timespec *end) {
+static int by_lock_pi2(clockid_t clock, const struct timespec* end) {
   uint32_t word = (uint32_t)getpid();
   return timed_out(syscall(SYS_futex, &word, 13 | futex_flag(clock), 0, end, NULL, 0));
 }
 
-static int by_requeue_pi(clockid_t clock, const struct timespec *end) {
+static int by_requeue_pi(clockid_t clock, const struct timespec* end) {
   uint32_t word = 0, other = 0;
-  return timed_out(syscall(SYS_futex, &word, FUTEX_WAIT_REQUEUE_PI | futex_flag(clock), 0, end,
-                           &other, 0));
+  return timed_out(
+      syscall(SYS_futex, &word, FUTEX_WAIT_REQUEUE_PI | futex_flag(clock), 0, end, &other, 0));
 }
 
-static mqd_t queue_of(char *name) {
+static mqd_t queue_of(char* name) {
   struct mq_attr attributes = {.mq_maxmsg = 1, .mq_msgsize = 1};
   sprintf(name, "/tc-waits-%d-%ld", getpid(), syscall(SYS_gettid));
   mqd_t queue = mq_open(name, O_RDWR | O_CREAT | O_EXCL, 0600, &attributes);
@@ -107,7 +107,7 @@ static mqd_t queue_of(char *name) {
   return queue;
 }
 
-static int by_mq_receive(clockid_t clock, const struct timespec *end) {
+static int by_mq_receive(clockid_t clock, const struct timespec* end) {
   if (clock != CLOCK_REALTIME) return SKIP;
   char name[64], byte;
   mqd_t queue = queue_of(name);
@@ -117,7 +117,7 @@ static int by_mq_receive(clockid_t clock, const struct timespec *end) {
   return result;
 }
 
-static int by_mq_send(clockid_t clock, const struct timespec *end) {
+static int by_mq_send(clockid_t clock, const struct timespec* end) {
   if (clock != CLOCK_REALTIME) return SKIP;
   char name[64];
   mqd_t queue = queue_of(name);
@@ -128,7 +128,7 @@ static int by_mq_send(clockid_t clock, const struct timespec *end) {
   return result;
 }
 
-static int by_timerfd(clockid_t clock, const struct timespec *end) {
+static int by_timerfd(clockid_t clock, const struct timespec* end) {
   int fd = timerfd_create(clock, 0);
   struct itimerspec setting = {.it_value = *end};
   uint64_t ticks = 0;
@@ -138,7 +138,7 @@ static int by_timerfd(clockid_t clock, const struct timespec *end) {
   return got == sizeof ticks && ticks == 1 ? 0 : EIO;
 }
 
-static int by_timer(clockid_t clock, const struct timespec *end) {
+static int by_timer(clockid_t clock, const struct timespec* end) {
   struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGRTMIN};
   event._sigev_un._tid = (pid_t)syscall(SYS_gettid);
   struct itimerspec setting = {.it_value = *end};
@@ -154,13 +154,13 @@ static int by_timer(clockid_t clock, const struct timespec *end) {
   return 0;
 }
 
-static int by_semaphore(clockid_t clock, const struct timespec *end) {
+static int by_semaphore(clockid_t clock, const struct timespec* end) {
   sem_t semaphore;
   sem_init(&semaphore, 0, 0);
   return timed_out(sem_clockwait(&semaphore, clock, end));
 }
 
-static int by_condition(clockid_t clock, const struct timespec *end) {
+static int by_condition(clockid_t clock, const struct timespec* end) {
   pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
   pthread_condattr_t attributes;
   pthread_cond_t condition;
@@ -175,8 +175,8 @@ static int by_condition(clockid_t clock, const struct timespec *end) {
 }
 
 static const struct {
-  const char *name;
-  wait_kind *wait;
+  const char* name;
+  wait_kind* wait;
 } kinds[] = {
     {"nanosleep", by_nanosleep},   {"futex", by_futex},           {"waitv", by_futex_waitv},
     {"futex2", by_futex_wait},     {"lock_pi", by_lock_pi},       {"lock_pi2", by_lock_pi2},
@@ -192,8 +192,8 @@ struct job {
   int64_t length;
 };
 
-static void *wait_once(void *argument) {
-  const struct job *job = argument;
+static void* wait_once(void* argument) {
+  const struct job* job = argument;
   int64_t began = read_ns(CLOCK_MONOTONIC_RAW);
   int64_t end = read_ns(job->clock) + job->length;
   struct timespec time = as_timespec(end), copy = time;
@@ -209,7 +209,7 @@ static void *wait_once(void *argument) {
   return NULL;
 }
 
-static void wait_in_all_ways(int64_t length, const char *without) {
+static void wait_in_all_ways(int64_t length, const char* without) {
   static struct job jobs[2 * KINDS];
   pthread_t threads[2 * KINDS];
   int count = 0;
@@ -228,7 +228,7 @@ static atomic_bool quit;
 static atomic_ulong done;
 
 /* futex(WAIT_BITSET | CLOCK_REALTIME), with all that a call must leave alone looked at. */
-static long checked_wait(const struct timespec *end) {
+static long checked_wait(const struct timespec* end) {
   static uint32_t word;
   register uint64_t r10 __asm__("r10") = (uintptr_t)end;
   register uint64_t r8 __asm__("r8") = 0;
@@ -246,7 +246,7 @@ static long checked_wait(const struct timespec *end) {
   return result;
 }
 
-static void *wait_in_a_loop(void *argument) {
+static void* wait_in_a_loop(void* argument) {
   unsigned seed = (unsigned)(uintptr_t)argument;
   while (!quit) {
     struct timespec now;
@@ -276,7 +276,7 @@ static void loop(void) {
   struct sigaction action = {.sa_handler = handler, .sa_flags = SA_RESTART};
   sigaction(SIGALRM, &action, NULL);
   for (uintptr_t i = 0; i < THREADS; i++) {
-    pthread_create(&threads[i], NULL, wait_in_a_loop, (void *)i);
+    pthread_create(&threads[i], NULL, wait_in_a_loop, (void*)i);
   }
   struct itimerval often = {{0, 7000}, {0, 7000}};
   setitimer(ITIMER_REAL, &often, NULL);
@@ -302,7 +302,7 @@ static void semaphores(void) {
   }
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char** argv) {
   setvbuf(stdout, NULL, _IOLBF, 0);
 #ifdef __x86_64__
   if (argc > 1 && strcmp(argv[1], "loop") == 0) return loop(), 0;
