@@ -52,7 +52,7 @@ void CallSlots::pass_over_used(const tracee::Memory& memory) {
   for (Slot& slot : slots_) {
     std::array<uint8_t, kSlotCode> code{};
     const auto read = memory.read(slot.address, code);
-    if (!read || tracee::parse_slot(code, slot.address)) slot.taken = true;
+    if (!read || !tracee::is_free(code)) slot.taken = true;
   }
 }
 

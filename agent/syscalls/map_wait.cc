@@ -88,6 +88,12 @@ Status replace(FollowedThread& thread, tracee::ReplacedArgument replaced,
   if (replaced.narrow && (!entry.narrow() || slot + tracee::kSlotSize > UINT32_MAX)) {
     return fail(Exit::kUnsupported, "a 32-bit call of 64-bit code");
   }
+  std::array<uint8_t, tracee::kSlotCode> before{};
+  TC_TRY(const tracee::Memory* memory, memory_of(thread));
+  TC_CHECK(memory->read(slot, before));
+  if (!tracee::is_free_or_old(before, slot)) {
+    return fail(Exit::kFailed, "the program has mapped something else there");
+  }
   replaced.ip = entry.ip();
   const auto code = tracee::slot_code(replaced, slot);
   std::vector<uint8_t> bytes(code.begin(), code.end());

@@ -1,5 +1,7 @@
 #include "agent/tracee/call_slot.h"
 
+#include <algorithm>
+
 namespace time_chaos::tracee {
 
 Registers without_slot(pid_t pid, const Registers& stopped, std::span<const SlotRange> slots) {
@@ -14,6 +16,17 @@ Registers without_slot(pid_t pid, const Registers& stopped, std::span<const Slot
     if (replaced) return put_back(stopped, *replaced, slot);
   }
   return stopped;
+}
+
+bool is_free(std::span<const uint8_t> code) {
+  const auto all = [&](uint8_t value) {
+    return std::all_of(code.begin(), code.end(), [value](uint8_t byte) { return byte == value; });
+  };
+  return all(0) || all(0xcc);
+}
+
+bool is_free_or_old(std::span<const uint8_t> code, uint64_t slot) {
+  return is_free(code) || parse_slot(code, slot);
 }
 
 bool any_in_use(const Memory& memory, std::span<const SlotRange> slots) {

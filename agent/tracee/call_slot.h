@@ -61,6 +61,11 @@ Registers put_back(const Registers& stopped, const ReplacedArgument& replaced, u
 // that is no slot's.
 Registers without_slot(pid_t pid, const Registers& stopped, std::span<const SlotRange> slots);
 
+// What stands in a slot is as it was mapped: nothing, or breakpoints.
+bool is_free(std::span<const uint8_t> code);
+// Or it is some call's. If not, the program has something of its own in that place by now.
+bool is_free_or_old(std::span<const uint8_t> code, uint64_t slot);
+
 // Code of some call stands in one of these slots.
 bool any_in_use(const Memory& memory, std::span<const SlotRange> slots);
 

@@ -32,6 +32,16 @@ TEST(CallSlot, IsReadBackAsItWasWritten) {
   EXPECT_FALSE(parse_slot(std::array<uint8_t, kSlotCode>{}, kSlot));
 }
 
+TEST(CallSlot, IsTakenForNothingElse) {
+  std::array<uint8_t, kSlotCode> code{};
+  EXPECT_TRUE(is_free_or_old(code, kSlot));
+  code.fill(0xcc);
+  EXPECT_TRUE(is_free_or_old(code, kSlot));
+  EXPECT_TRUE(is_free_or_old(slot_code({3, 1, kIp, false}, kSlot), kSlot));
+  code[7] = 0x90;
+  EXPECT_FALSE(is_free_or_old(code, kSlot));
+}
+
 TEST(CallSlot, PutsBackWhateverItReplaced) {
   Registers entry;
   entry.raw.rip = kIp;
