@@ -73,6 +73,7 @@ struct FollowedThread {
     bool narrow = false;
   };
   std::optional<Refused> refused = {};
+  bool resumed_futex = false;  // before it was followed: see agent/tracee/waits_anew.h
   // The present call waits for an absolute time, of whatever clock.
   bool waits = false;
   // The present call returns through a slot, with an argument of ours (call_slot.h).

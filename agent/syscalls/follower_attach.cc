@@ -9,6 +9,7 @@
 #include "agent/syscalls/timerfds.h"
 #include "agent/targets/process.h"
 #include "agent/tracee/following.h"
+#include "agent/tracee/waits_anew.h"
 
 namespace time_chaos::syscalls {
 namespace {
@@ -81,12 +82,15 @@ Status Follower::seize_process(pid_t pid, std::shared_ptr<FollowedProcess> proce
     std::reverse(tids.begin(), tids.end());
     for (const pid_t tid : tids) {
       if (threads_.contains(tid)) continue;
+      const bool resumed = tracee::resumed_futex(pid, tid);
       const auto seized = tracee::SeizedThread::seize(pid, tid, tracee::follow_options());
       if (!seized) {
         if (seized.error().kind() == Exit::kNoTarget || traced_by_us(tid)) continue;
         return fail(seized.error());
       }
-      interrupt(add(tid, *seized, process));
+      FollowedThread& thread = add(tid, *seized, process);
+      thread.resumed_futex = resumed;
+      interrupt(thread);
       any = true;
     }
     pump();

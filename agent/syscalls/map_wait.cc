@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <utility>
 #include <vector>
 
 #include "agent/syscalls/deadline.h"
@@ -155,7 +156,7 @@ Status settle_wait(FollowedThread& thread) {
   if (slots && slots->contains(stopped.ip())) {
     wanted = tracee::without_slot(thread.thread.tid(), wanted, slots->ranges());
   }
-  wanted = tracee::waiting_anew(wanted);
+  wanted = tracee::waiting_anew(wanted, std::exchange(thread.resumed_futex, false));
   return wanted == stopped ? Status() : thread.thread.set_registers(wanted);
 }
 

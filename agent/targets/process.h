@@ -84,6 +84,9 @@ struct ThreadSyscall {
 Result<ThreadSyscall> parse_thread_syscall(std::string_view text);
 Result<ThreadSyscall> read_thread_syscall(pid_t pid, pid_t tid);
 
+// In which function of the kernel it sleeps (proc_pid_wchan(5)); empty if that is not known.
+std::string read_thread_wchan(pid_t pid, pid_t tid);
+
 // Nanoseconds that the thread has run on a CPU (/proc/PID/task/TID/schedstat, CONFIG_SCHED_INFO).
 std::optional<uint64_t> read_run_time(pid_t pid, pid_t tid);
 

@@ -83,6 +83,10 @@ Result<ThreadSyscall> read_thread_syscall(pid_t pid, pid_t tid) {
   return parse_thread_syscall(text);
 }
 
+std::string read_thread_wchan(pid_t pid, pid_t tid) {
+  return read_thread_file(pid, tid, "wchan").value_or("");
+}
+
 std::optional<uint64_t> read_run_time(pid_t pid, pid_t tid) {
   const auto text = read_thread_file(pid, tid, "schedstat");
   if (!text) return std::nullopt;

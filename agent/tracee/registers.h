@@ -18,6 +18,7 @@ struct Registers {
   [[nodiscard]] uint64_t sp() const;
   // The system call in whose exit the thread stands; -1 in user mode.
   [[nodiscard]] int64_t call() const;
+  void set_call(int64_t number);
   // Makes the kernel see the thread as in user mode: no restart logic on the way out.
   void leave_call();
   [[nodiscard]] int64_t result() const;
@@ -52,7 +53,7 @@ bool operator==(const Registers& a, const Registers& b);
 
 // System call numbers that the rest of the agent needs, by architecture.
 struct CallNumbers {
-  int64_t mmap, munmap, madvise, restart_syscall;
+  int64_t mmap, munmap, madvise, restart_syscall, futex;
 };
 CallNumbers call_numbers();
 uint32_t audit_arch();

@@ -62,6 +62,9 @@ uint64_t Registers::sp() const {
 int64_t Registers::call() const {
   return static_cast<int64_t>(raw.orig_rax);
 }
+void Registers::set_call(int64_t number) {
+  raw.orig_rax = static_cast<uint64_t>(number);
+}
 void Registers::leave_call() {
   raw.orig_rax = static_cast<uint64_t>(-1);
 }
@@ -137,7 +140,8 @@ CallNumbers call_numbers() {
   return {.mmap = SYS_mmap,
           .munmap = SYS_munmap,
           .madvise = SYS_madvise,
-          .restart_syscall = SYS_restart_syscall};
+          .restart_syscall = SYS_restart_syscall,
+          .futex = SYS_futex};
 }
 
 uint32_t audit_arch() {

@@ -3,6 +3,7 @@
 #include <linux/audit.h>
 
 #include <algorithm>
+#include <string>
 #include <vector>
 
 #include "agent/targets/process.h"
@@ -36,6 +37,7 @@ bool worth_a_stop(pid_t pid, pid_t tid, std::span<const SlotRange> slots) {
 }
 
 Result<bool> begin_anew(pid_t pid, pid_t tid, std::span<const SlotRange> slots) {
+  const bool resumed = resumed_futex(pid, tid);
   TC_TRY(auto thread, SeizedThread::seize(pid, tid));
   TC_TRY(const Stop stop, thread.interrupt());
   auto registers = thread.registers();
@@ -44,7 +46,7 @@ Result<bool> begin_anew(pid_t pid, pid_t tid, std::span<const SlotRange> slots) 
     // First its own argument, which is null where it waits without an end.
     Registers wanted = *registers;
     if (in_slots(slots, wanted.ip())) wanted = without_slot(pid, wanted, slots);
-    wanted = without_our_eintr(thread, wanted);
+    wanted = waiting_anew(without_our_eintr(thread, wanted), resumed);
     changed = wanted.restarting();
     if (!(wanted == *registers)) TC_CHECK(thread.set_registers(wanted));
   }
@@ -55,14 +57,24 @@ Result<bool> begin_anew(pid_t pid, pid_t tid, std::span<const SlotRange> slots) 
 
 }  // namespace
 
-Registers waiting_anew(const Registers& stopped) {
+Registers waiting_anew(const Registers& stopped, bool resumed) {
   if (!stopped.restart_block()) return stopped;
   const bool narrow = stopped.narrow();
+  Registers call = stopped;
+  if (resumed && !narrow && stopped.call() == call_numbers().restart_syscall) {
+    call.set_call(call_numbers().futex);
+  }
   uint64_t arguments[6];
   for (int i = 0; i < 6; i++) {
-    arguments[i] = narrow ? stopped.narrow_argument(i) : stopped.argument(i);
+    arguments[i] = narrow ? call.narrow_argument(i) : call.argument(i);
   }
-  return waits_for_a_time(stopped.call(), arguments, narrow) ? stopped.begun_anew() : stopped;
+  return waits_for_a_time(call.call(), arguments, narrow) ? call.begun_anew() : stopped;
+}
+
+bool resumed_futex(pid_t pid, pid_t tid) {
+  const auto call = targets::read_thread_syscall(pid, tid);
+  if (!call || call->running || call->number != call_numbers().restart_syscall) return false;
+  return targets::read_thread_wchan(pid, tid).find("futex") != std::string::npos;
 }
 
 Result<size_t> begin_waits_anew(pid_t pid, std::span<const SlotRange> slots) {

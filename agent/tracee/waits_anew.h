@@ -18,7 +18,13 @@ namespace time_chaos::tracee {
 // with by itself, with the end that it knows (restart_syscall(2)), begins anew instead if it waits
 // for an absolute time. All others are as they were: those are made again anyway, or wait for a
 // length of time. A signal that is to be delivered ends the call as before. Not written.
-Registers waiting_anew(const Registers& stopped);
+// `resumed`: resumed_futex() was true before the stop.
+Registers waiting_anew(const Registers& stopped, bool resumed = false);
+
+// The thread, which is not stopped, waits in a futex call that was interrupted before (by SIGSTOP,
+// a freezer, a debugger) and goes on by restart_syscall(2): its registers do not tell any more
+// which call it was. False for 32-bit calls, of which there are two kinds.
+bool resumed_futex(pid_t pid, pid_t tid);
 
 // All threads of a process that nobody traces: those that wait for an absolute time are stopped one
 // by one, begin anew, and are let go; no EINTR comes of it. `slots`: where a call with a replaced

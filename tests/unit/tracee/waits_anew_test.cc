@@ -8,6 +8,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <csignal>
+
 #include "agent/tracee/wait_calls.h"
 #include "tests/unit/tracee/support.h"
 
@@ -98,6 +100,11 @@ TEST(BeginWaitsAnew, TheKernelReadsTheEndOfAFutexWaitAgain) {
   EXPECT_EQ(*begun, 1U);
   std::this_thread::sleep_for(std::chrono::milliseconds(20));
   EXPECT_EQ(wait->result, 1) << "it waits on";
+  // Once it was stopped, its registers do not tell which call it is.
+  ::kill(child.pid(), SIGSTOP);
+  ASSERT_TRUE(eventually([&] { return test::state_of(child.pid()) == 'T'; }));
+  ::kill(child.pid(), SIGCONT);
+  ASSERT_TRUE(eventually([&] { return resumed_futex(child.pid(), child.pid()); }));
   wait->end.tv_sec -= 3600;
   ASSERT_TRUE(begin_waits_anew(child.pid()));
   EXPECT_TRUE(eventually([&] { return wait->result == -ETIMEDOUT; }));
