@@ -35,8 +35,10 @@ struct Way {
 };
 
 enum class Choice {
-  kAuto,   // one byte wherever it can be
-  kWords,  // whole jumps wherever they can be: for the tests
+  kAuto,  // one byte wherever it can be
+  // For the tests:
+  kWords,        // whole jumps wherever they can be
+  kBehindEntry,  // never at the entry itself
 };
 
 class Detour {

@@ -148,7 +148,12 @@ Result<bool> Layers::call_back() {
     }
     detour_.lead(function, hook(function));
   }
+  const tc_functions& f = table.functions;
+  const bool any = f.clock_gettime != nullptr || f.gettimeofday != nullptr || f.time != nullptr ||
+                   f.clock_getres != nullptr;
+  if (!any && !calling_) return true;
   TC_TRY(const bool left, exchange(table));
+  calling_ = any;
   // Who is in the hook now goes on below, which is the same.
   for (const Function function : kFunctions) {
     const Layer* layer = topmost(function);

@@ -60,6 +60,7 @@ class Layers {
   std::vector<Layer> layers_;
   clock::ClockMaps base_;  // real, but for monotonic clocks that stay ahead
   clock::ClockSet kept_;
+  bool calling_ = false;  // a table with callbacks is in force
   tc_layer last_id_ = 0;
 };
 

@@ -109,6 +109,7 @@ class Layout {
     // All sites in one way before the other: bytes change without the pages' protection.
     for (const bool whole : {choice_ == Choice::kWords, choice_ != Choice::kWords}) {
       for (const Site& site : all) {
+        if (choice_ == Choice::kBehindEntry && site.offset == symbol->offset) continue;
         if (!may_stop_at(function, *symbol, site)) continue;
         if (attempt(site, whole)) return {};
       }

@@ -1,5 +1,5 @@
-// A C program with the installed library: threads read the clock while it is shifted and given back.
-// Prints "ok", or what was wrong.
+// A C program with the installed library: threads read the clock while it is shifted and given
+// back. Prints "ok", or what was wrong.
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -38,8 +38,8 @@ static int callback(clockid_t clock, struct timespec* into, const struct tc_orig
   return result;
 }
 
-#define CHECK(what)                                                      \
-  do {                                                                   \
+#define CHECK(what)                                                            \
+  do {                                                                         \
     if (!(what)) return printf("%s: %s\n", #what, tc_message()), EXIT_FAILURE; \
   } while (0)
 

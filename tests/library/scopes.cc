@@ -14,7 +14,8 @@ namespace {
 Clock::time_point real() {
   timespec now{};
   tc_originals()->clock_gettime(CLOCK_REALTIME, &now);
-  return Clock::time_point(std::chrono::seconds(now.tv_sec) + std::chrono::nanoseconds(now.tv_nsec));
+  return Clock::time_point(std::chrono::seconds(now.tv_sec) +
+                           std::chrono::nanoseconds(now.tv_nsec));
 }
 
 bool off_by(std::chrono::seconds by) {
@@ -65,12 +66,13 @@ void runs() {
   CHECK(off_by(0s));
   int calls = 0;
   {
-    time_chaos::ClockGettime later([&](clockid_t clock, timespec& into, const tc_original& original) {
-      calls++;
-      const int result = original.clock_gettime(clock, &into);
-      into.tv_sec += 3600;
-      return result;
-    });
+    time_chaos::ClockGettime later(
+        [&](clockid_t clock, timespec& into, const tc_original& original) {
+          calls++;
+          const int result = original.clock_gettime(clock, &into);
+          into.tv_sec += 3600;
+          return result;
+        });
     check(bool(later), "ClockGettime", later.message());
     CHECK(off_by(3600s));
   }
