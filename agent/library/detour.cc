@@ -7,6 +7,7 @@
 
 #include <chrono>
 #include <cstring>
+#include <string>
 #include <thread>
 
 #include "agent/vdso/jump.h"
@@ -45,17 +46,19 @@ Status Detour::write(Function function, bool patched) {
 
 Status Detour::patch(Function function) {
   if (is_patched(function)) return {};
-  if (!ways_[index(function)]) {
-    return fail(Exit::kUnsupported,
-                fmt::format("{} cannot be replaced: {}", kSymbols[index(function)],
-                            why_not_[index(function)]));
-  }
+  if (!ways_[index(function)]) return fail(why_not(function));
   return write(function, true);
 }
 
 Status Detour::unpatch(Function function) {
   if (!is_patched(function)) return {};
   return write(function, false);
+}
+
+Error Detour::why_not(Function function) const {
+  const auto& why = why_not_[index(function)];
+  const std::string what = fmt::format("{} cannot be replaced", kSymbols[index(function)]);
+  return why ? why->because_of(what) : Error(Exit::kFailed, what);
 }
 
 Status Detour::release() const {

@@ -12,7 +12,6 @@
 #include <array>
 #include <optional>
 #include <span>
-#include <string>
 #include <vector>
 
 #include "agent/base/error.h"
@@ -73,7 +72,8 @@ class Detour {
   OwnCode code_text_;
   uint64_t code_ = 0;
   std::array<std::optional<Way>, kFunctionCount> ways_;
-  std::array<std::string, kFunctionCount> why_not_;
+  std::array<std::optional<Error>, kFunctionCount> why_not_;
+  [[nodiscard]] Error why_not(Function function) const;
   std::array<bool, kFunctionCount> patched_{};
 };
 

@@ -78,7 +78,7 @@ class Layout {
     TC_CHECK(map_pages());
     for (const Function function : kFunctions) {
       const auto way = find_way(function);
-      if (!way) detour_.why_not_[index(function)] = way.error().message();
+      if (!way) detour_.why_not_[index(function)] = way.error();
     }
     TC_CHECK(fill());
     mapped_.keep();
@@ -97,7 +97,8 @@ class Layout {
     TC_TRY(const auto all, sites(detour_.image_, symbol->offset));
     const uint8_t first = detour_.image_.bytes()[symbol->offset];
     if (first == kJump || first == kBreakpoint) {
-      return fail(Exit::kFailed, "somebody else has replaced it already (time-chaos, a debugger?)");
+      return fail(Exit::kFailed, "somebody else has replaced it already",
+                  "end the experiment of time-chaos, or the debugging, first");
     }
     Status last = fail(Exit::kUnsupported, "no place that its first instructions name is free");
     const auto attempt = [&](const Site& site, bool whole) {
@@ -184,11 +185,7 @@ class Layout {
     const uint64_t code = detour_.code_;
     TC_CHECK(write_code(code, payload::code()));
     const auto& way = detour_.ways_[index(Function::kClockGettime)];
-    if (!way) {
-      return fail(Exit::kUnsupported,
-                  fmt::format("clock_gettime cannot be replaced: {}",
-                              detour_.why_not_[index(Function::kClockGettime)]));
-    }
+    if (!way) return fail(detour_.why_not(Function::kClockGettime));
     const uint64_t entry = detour_.image_.function(kSymbols[0])->offset;
     TC_TRY(const auto prologue,
            vdso::read_prologue(detour_.image_, entry,
