@@ -35,7 +35,9 @@ class PackageTest(unittest.TestCase):
         run(["cmake", "--install", BUILD, "--component", "library", "--prefix", cls.prefix])
         library = next(cls.prefix.rglob("libtime_chaos.so")).parent
         cls.environment = dict(os.environ, LD_LIBRARY_PATH=str(library),
-                               PKG_CONFIG_PATH=str(library / "pkgconfig"))
+                               PKG_CONFIG_PATH=str(library / "pkgconfig"),
+                               PYTHONPATH=str(ROOT / "scripts" / "python"),
+                               PYTHONDONTWRITEBYTECODE="1")
         cls.library = library
 
     @classmethod
@@ -93,14 +95,14 @@ class PackageTest(unittest.TestCase):
             name = re.match(r"(?://|/\*|#) (\w+\.\w+)", body)
             if name:
                 (self.dir / name.group(1)).write_text(body, encoding="utf-8")
-            elif language == "sh" and "cc " in body:
+            elif language == "sh" and ("cc " in body or "python3 " in body):
                 commands = body
             elif language == "" and commands:
                 printed = run(["sh", "-ec", commands], cwd=self.dir, env=self.environment)
                 self.assertEqual(printed, body)
                 commands = None
                 ran += 1
-        self.assertEqual(ran, 2)
+        self.assertEqual(ran, 3)
 
 
 if __name__ == "__main__":
