@@ -4,7 +4,8 @@
  * It replaces its own vDSO functions (clock_gettime, gettimeofday, time, clock_getres), through
  * which all code of the process reads the clock: no ptrace, no privileges, no LD_PRELOAD, and
  * nothing has to be linked in any special way. Link with -ltime_chaos (pkg-config time-chaos, or
- * CMake: find_package(time-chaos), time_chaos::time_chaos).
+ * CMake: find_package(time-chaos), time_chaos::time_chaos). The types are those of POSIX: with
+ * -std=c99 or c11, not gnu99 or gnu11, define _POSIX_C_SOURCE as 200809L.
  *
  * What is in force is a stack of layers, which can be put on and taken off in any order: clock maps
  * (tc_install_map) and functions of your own (tc_install). For each clock, and each function, the
