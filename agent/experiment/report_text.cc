@@ -1,6 +1,8 @@
 // The lines for people.
 #include <fmt/format.h>
 
+#include <set>
+
 #include "agent/experiment/owner.h"
 #include "agent/experiment/page_words.h"
 #include "agent/experiment/report.h"
@@ -188,6 +190,12 @@ std::string text(const Changed& changed) {
          kept_text(changed.kept);
 }
 
+std::string appeared_text(pid_t pid, const std::string& command, const std::string& selector,
+                          bool by_bpf) {
+  return fmt::format("{} {} has come by {}{}", pid, command, selector,
+                     by_bpf ? ", shifted by bpf from its first instruction on" : "");
+}
+
 std::string escaped_text(uint64_t programs) {
   return fmt::format(
       "{} executed program(s) showed real time: their memory is closed to us (setuid, or not "
@@ -240,6 +248,20 @@ std::string text(const Carrier& carrier, bool verbose) {
     line += fmt::format("\n  {}", patches_text(carrier.found.patches()));
   }
   return line;
+}
+
+std::string ways_text(const std::vector<Node>& nodes) {
+  std::set<pid_t> agents;
+  for (const Node& node : nodes) {
+    if (const auto owner = living_owner(node.carrier.found.page)) agents.insert(*owner);
+  }
+  std::string text;
+  for (const pid_t agent : agents) {
+    for (const std::string& way : published(agent)) {
+      text += fmt::format("{}agent {}: {}", text.empty() ? "" : "\n", agent, way);
+    }
+  }
+  return text;
 }
 
 std::string text(const Node& node, bool verbose) {

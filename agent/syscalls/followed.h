@@ -25,6 +25,7 @@ struct FollowedProcess {
   // It has become another program since it is followed: its vDSO is hidden. Monotonic clocks are
   // left alone in it, because they would step back when it is let go.
   bool executed = false;
+  bool leaving = false;                  // not to be followed: let go at its next stop
   std::optional<tracee::Memory> memory;  // opened when first needed
   RecentWrites writes;
 

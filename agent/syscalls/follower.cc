@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "agent/syscalls/guard.h"
@@ -18,8 +19,10 @@ namespace time_chaos::syscalls {
 
 using tracee::Stop;
 
-Follower::Follower(const std::vector<PtraceTarget>& targets, Ledger& ledger)
-    : targets_(targets), ledger_(ledger), self_(::gettid()) {}
+Follower::Follower(std::vector<PtraceTarget> targets, Ledger& ledger)
+    : targets_(std::make_move_iterator(targets.begin()), std::make_move_iterator(targets.end())),
+      ledger_(ledger),
+      self_(::gettid()) {}
 
 void Follower::follow(pid_t bell) {
   // waitid names the first thread with a report: one thread in a loop of system calls would be
@@ -154,7 +157,7 @@ void Follower::handle(FollowedThread& thread, const Stop& stop) {
       if (interrupted) (void)undo_needless_eintr(thread.thread);
       return go_on(thread);
     case Stop::Kind::kGroup:
-      if (leaving_) return detach(thread);
+      if (leaves(thread)) return detach(thread);
       (void)thread.thread.listen();
       return;
   }
@@ -168,7 +171,7 @@ void Follower::at_syscall(FollowedThread& thread, bool interrupted) {
     // Not detached here, not even when leaving: PTRACE_DETACH marks the thread as having a signal
     // (__ptrace_unlink, kernel/ptrace.c), and its call would end at once with EINTR. Interrupted
     // anew, it stops at the exit, where that can be put right.
-    if (leaving_) interrupt(thread);
+    if (leaves(thread)) interrupt(thread);
     (void)thread.thread.resume_to_syscall();
     return;
   }
@@ -186,7 +189,7 @@ void Follower::at_syscall(FollowedThread& thread, bool interrupted) {
     // Of an ignored signal another thread may have been told. But a call may also return EINTR for
     // a reason of its own: not for ever.
     constexpr int kMaxRetries = 100;
-    if (interrupted || leaving_ || thread.retries++ < kMaxRetries) {
+    if (interrupted || leaves(thread) || thread.retries++ < kMaxRetries) {
       (void)undo_needless_eintr(thread.thread);
     }
   } else {
@@ -234,7 +237,7 @@ void Follower::begin_program(FollowedThread& thread) {
   FollowedProcess& process = *thread.process;
   process.after_exec();
   thread.refused.reset();
-  if (leaving_) return;
+  if (leaves(thread)) return;
   const Status hidden = [&]() -> Status {
     TC_TRY(const tracee::Registers registers, thread.thread.registers());
     TC_TRY(process.memory, tracee::Memory::open(process.pid));
@@ -259,7 +262,7 @@ void Follower::at_end(FollowedThread& thread, const Stop& stop) {
 
 // ESRCH here means that the thread was killed meanwhile: its end will be reported.
 void Follower::go_on(FollowedThread& thread, int signal) {
-  if (leaving_) return detach(thread, signal);
+  if (leaves(thread)) return detach(thread, signal);
   (void)thread.thread.resume_to_syscall(signal);
 }
 
