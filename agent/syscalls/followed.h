@@ -51,9 +51,9 @@ struct FollowedThread {
   bool interrupted = false;      // by us; its stop has not been seen yet
   int retries = 0;               // calls that ended with EINTR, in a row
   uint64_t writes_at_entry = 0;  // process->writes.count() when the present call began
-  // The present call was made to fail by a changed argument (guard.h).
+  // The present call was made to fail (guard.h), by a changed argument if there is one.
   struct Refused {
-    int argument = 0;
+    std::optional<int> argument;
     uint64_t value = 0;  // what it was
     bool narrow = false;
   };
