@@ -206,15 +206,21 @@ def names_in_a_container():
             mount -t proc proc /proc
             /targets/watch_mixed 1 > /tmp/named & target=$!
             until grep -q ready /tmp/named; do sleep 0.1; done
-            time-chaos agent --name watch_mixed --offset 1h --duration 5s > /tmp/agent 2>&1 & agent=$!
+            time-chaos agent --name watch_mixed --offset 1h --duration 10s > /tmp/agent 2>&1 & agent=$!
             until grep -q ^checked: /tmp/agent || ! kill -0 $agent 2>/dev/null; do sleep 0.1; done
-            echo shifted; wait $agent; echo "agent $?"; cat /tmp/agent; kill $target
+            echo shifted; kill -KILL $target
+            /targets/watch_mixed 1 > /tmp/named & target=$!
+            wait $agent; echo "agent $?"; cat /tmp/agent; kill $target
             """, ready=None)
         inner.wait_for(lambda line: line == "shifted")
         watch = stage.watch("mixed", 1)
         read_once_more([watch])
         inner.read_to_end()
         check("agent 0" in inner.lines, f"the agent in the namespace failed:\n{inner.text()}")
+        # Inside, it is looked for.
+        check(any("has come by --name watch_mixed" in line for line in inner.lines)
+              and sum(line.startswith("checked:") for line in inner.lines) == 2,
+              f"the next one was not shifted:\n{inner.text()}")
         # Started under that name while the agent was there: what it took for true time is true.
         read_once_more([watch])
         watch.end()
