@@ -251,13 +251,13 @@ void Follower::begin_program(FollowedThread& thread) {
 
 void Follower::at_end(FollowedThread& thread, const Stop& stop) {
   const pid_t tid = thread.thread.tid();
-  const FollowedProcess& process = *thread.process;
-  if (process.pid == tid) {
-    if (process.target->pid == tid) ledger_.note_end(tid, stop.exit_status);
-    processes_.erase(tid);
-  }
+  const auto process = thread.process;
+  const bool target = process->pid == tid && process->target->pid == tid;
+  if (process->pid == tid) processes_.erase(tid);
   tracee::reap(tid);
   forget(tid);
+  // At last: whoever learns of it finds none of its threads any more.
+  if (target) ledger_.note_end(tid, stop.exit_status);
 }
 
 // ESRCH here means that the thread was killed meanwhile: its end will be reported.

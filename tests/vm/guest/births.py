@@ -167,6 +167,8 @@ def restarted():
         second = stage.watch("mixed", 2)
         _, text = time_chaos("status")
         check(f"{second.pid} watch_mixed" in text, "status does not show the restarted program:", text)
+        check("--name watch_mixed is followed by bpf" in text, "status does not say how:", text)
+        agent.wait_for(lambda line: line.startswith(f"{second.pid} watch_mixed has come by"))
         read_once_more([second])
         moments = [recover(agent)]
         check(f"recovered {second.pid}" in agent.text(), "the agent does not name it:", agent.text())
