@@ -78,8 +78,8 @@ void Conductor::meet(const Followers::Candidate& candidate, std::optional<Moment
   const Status taken = take_in(candidate, request);
   if (taken) return followers_->settle(candidate.process);
   // Neither an end nor a moment in which it cannot be shifted yet is a refusal.
-  if (!candidate.process.alive() || !followers_->refuse(candidate.process)) return;
-  fail_with(taken.error());
+  if (!candidate.process.alive()) return;
+  if (followers_->refuse(candidate.process, taken.error())) fail_with(taken.error());
 }
 
 // By ptrace, by a page that it has from its parent, or by BPF.

@@ -88,10 +88,10 @@ void Followers::settle(const targets::Process& process) {
   settled_.insert(who);
 }
 
-bool Followers::refuse(const targets::Process& process) {
-  const Identity who = identity(process);
-  Doubt& doubt = doubts_[who];
-  if (++doubt.failures < kAttempts) {
+bool Followers::refuse(const targets::Process& process, const Error& error) {
+  const bool final = error.kind() == Exit::kNotPermitted || error.kind() == Exit::kUsage;
+  Doubt& doubt = doubts_[identity(process)];
+  if (!final && ++doubt.failures < kAttempts) {
     doubt.again = steady_clock::now() + kAgain;
     return false;
   }

@@ -42,8 +42,8 @@ class Followers {
   // Its case is closed, until it executes another program.
   void settle(const targets::Process& process);
   // It could not be shifted. True: it is refused for good. A process that has just been executed
-  // may not be ready: it is a candidate once more.
-  bool refuse(const targets::Process& process);
+  // may not be ready: where the error can be of that kind, it is a candidate once more.
+  bool refuse(const targets::Process& process, const Error& error);
 
   // Where to see what targets show: the latest that came by the selector.
   struct Model {

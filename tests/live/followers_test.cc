@@ -116,6 +116,47 @@ TEST(Followers, RestartedTwentyTimesUnderPtrace) {
   many_lives(/*traced=*/true, 20);
 }
 
+// One that must not be shifted is refused in one line, and the others are served on.
+TEST(Followers, ARefusalIsNotTheEnd) {
+  const Link link("r");
+  ASSERT_TRUE(link.made());
+  ASSERT_VALUE(Child restarter, start_restarter(link));
+  ASSERT_VALUE(pid_t pid, restart(restarter));
+  ASSERT_VALUE(Agent agent, Agent::start(arguments_for("--name", link.name(), false)));
+  ASSERT_STATUS(await(agent, pid, false));
+  ASSERT_VALUE(Child filtered, start_target("seccomp", {"kill", link.name()}));
+  ASSERT_VALUE(const auto error, agent.wait_event("error"));
+  EXPECT_THAT(member(error, "message").dump(), testing::HasSubstr("seccomp")) << error;
+  EXPECT_STATUS(check_shift(filtered, {.since = host_mono_ns(), .unshifted = {}}));
+  ASSERT_VALUE(pid, restart(restarter, pid));
+  ASSERT_STATUS(await(agent, pid, false));
+  EXPECT_STATUS(check_life(restarter, pid, hours{1}, false));
+  ASSERT_VALUE(const Outcome outcome, agent.stop());
+  EXPECT_EQ(outcome.status, (ExitStatus{6, 0})) << "done in part\n" << outcome.text();
+  EXPECT_TRUE(is_one_error_line(outcome.err)) << outcome.err;
+  EXPECT_STATUS(check_life(restarter, pid, hours{0}, true));
+}
+
+// A target that executes itself is a new program in an old process: without a tracer it has lost
+// its detour.
+TEST(Followers, ATargetThatExecutesItself) {
+  const Link link("x");
+  ASSERT_TRUE(link.made());
+  ASSERT_VALUE(Child target, Child::spawn({{link.path(), "life", "again"}, {}, true}));
+  ASSERT_VALUE(const Reading first, next_reading(target, 0));
+  ASSERT_VALUE(Agent agent, Agent::start(arguments_for("--name", link.name(), false)));
+  ASSERT_STATUS(await(agent, target.pid(), false));
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_STATUS(check_life(target, target.pid(), hours{1}, false));
+    ASSERT_STATUS(target.write_line("exec"));
+    ASSERT_STATUS(await(agent, target.pid(), false));
+  }
+  EXPECT_STATUS(check_life(target, target.pid(), hours{1}, false));
+  ASSERT_VALUE(const Outcome outcome, agent.stop());
+  EXPECT_EQ(outcome.status, (ExitStatus{0, 0})) << outcome.text();
+  EXPECT_STATUS(check_life(target, target.pid(), hours{0}, true));
+}
+
 // Where the kernel tells nobody of its events, and pids mean something else.
 TEST(Followers, InAPidNamespace) {
   for (const char* tool : {"unshare", "nsenter"}) {
