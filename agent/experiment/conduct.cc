@@ -118,8 +118,8 @@ Status Conductor::drop_privileges() const {
     return !status || status->seccomp_mode != 0;
   });
   const bool events = followers_ && followers_->arrivals().by_events();
-  return syscalls::drop_privileges({.seccomp = request_.force || filtered || followers_,
-                                    .process_events = events});
+  return syscalls::drop_privileges(
+      {.seccomp = request_.force || filtered || followers_, .process_events = events});
 }
 
 Exit conduct(const ShiftRequest& request, bool dry_run, Events& events) {

@@ -106,8 +106,7 @@ bool Conductor::serves(const Followers::Candidate& candidate) {
   if (!same) return true;
   events_.appeared(process.pid(), process.name(),
                    followers_->arrivals().selectors()[candidate.selector].text(), true);
-  running_.push_back(
-      {std::move(*same), family_name(**carrier), false, running_.front().program});
+  running_.push_back({std::move(*same), family_name(**carrier), false, running_.front().program});
   return true;
 }
 
@@ -126,8 +125,7 @@ Status Conductor::take_in(const Followers::Candidate& candidate, const ShiftRequ
     if (earlier.process.pid() == pid) earlier.gone = true;
   }
   FamilyName family{std::move(planned.page_identity), planned.bpf};
-  running_.push_back(
-      {std::move(planned.process), std::move(family), false, planned.maps.program});
+  running_.push_back({std::move(planned.process), std::move(family), false, planned.maps.program});
   if (const Status followed = side_->follow_too(pid, request); !followed) {
     const Running refused = std::move(running_.back());
     running_.pop_back();

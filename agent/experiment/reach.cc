@@ -49,8 +49,8 @@ Result<std::vector<Carrier>> select_pages(const Selection& selection) {
       return std::find(list.begin(), list.end(), value) != list.end();
     };
     // Those that were named themselves: their targets' descendants follow anyway.
-    const bool named = has(selection.pids, node.process().pid()) ||
-                       has(selection.names, node.process().name());
+    const bool named =
+        has(selection.pids, node.process().pid()) || has(selection.names, node.process().name());
     if (!node.executed || !named) continue;
     TC_TRY(auto all, select_carriers({{}, {}, {}, {}, true}));
     TC_TRY(Carrier carrier, carrier_for(node, std::move(all)));

@@ -29,13 +29,14 @@ std::string ways_text(const std::vector<Node>& nodes);
 // What the ptrace engine did for a target and its descendants.
 std::string text(pid_t pid, const syscalls::Counters& counters);
 std::string escaped_text(uint64_t programs);
+// Of a command whose vDSO is hidden where BPF cannot shift time(2); else empty.
+std::string hidden_time_text(const Shifted& shifted, const SyscallChoice& choice);
 
 std::string appeared_text(pid_t pid, const std::string& command, const std::string& selector,
                           bool by_bpf);
 
 Json json(const FollowWay& way);
-Json appeared_json(pid_t pid, const std::string& command, const std::string& selector,
-                   bool by_bpf);
+Json appeared_json(pid_t pid, const std::string& command, const std::string& selector, bool by_bpf);
 Json json(const SyscallChoice& choice);
 Json json(const PlannedTarget& planned, const ShiftRequest& request, const SyscallChoice& choice);
 Json json(const Shifted& shifted);

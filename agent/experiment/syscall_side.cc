@@ -52,13 +52,6 @@ bool bpf_wanted(const ShiftRequest& request) {
   return request.syscalls == SyscallEngine::kAuto || request.syscalls == SyscallEngine::kBpf;
 }
 
-// The programs see whatever the machine executes. A name that an agent in a container was given
-// means its own processes.
-bool sees_all_processes() {
-  const auto machine = targets::read_machine();
-  return machine && machine->initial_pid_namespace;
-}
-
 // At one time: those that BPF enters by itself share a place.
 constexpr size_t kPlacesForFollowers = 32;
 
@@ -133,14 +126,12 @@ std::optional<BpfPlace> SyscallSide::place(size_t n) const {
 }
 
 Status SyscallSide::keep_if_needed() {
-  if (!bpf_ || !outlive_ || kept_) return {};
-  TC_CHECK(bpf_->pin());
-  kept_ = true;
-  return {};
+  if (!bpf_ || !outlive_ || syscalls::is_pinned(bpf_->state()->id())) return {};
+  return bpf_->pin();
 }
 
 Result<bool> SyscallSide::follow(const targets::Selector& selector, const BpfPlace& place) {
-  if (!bpf_ || !sees_all_processes()) return false;
+  if (!bpf_) return false;
   if (selector.cgroup) {
     if (!bpf_->knows_cgroups() || selector.cgroup->id == 0) return false;
     TC_CHECK(bpf_->follow_cgroup(selector.cgroup->id, place.page));

@@ -47,9 +47,9 @@ class SyscallSide {
   // must outlive this agent, it does from here on.
   Status keep_if_needed();
 
-  // What is executed under that name, or in that control group, from here on is a target of that
-  // place; until unfollow(). False: the kernel does not do that for us, without BPF, in a pid
-  // namespace of our own, and for a group of version 1 or before 5.15.
+  // What is executed under that name, or in that control group, in our pid namespace or one below,
+  // is a target of that place from here on; until unfollow(). False: the kernel does not do that
+  // for us, without BPF, and for a group of version 1 or before 5.15.
   Result<bool> follow(const targets::Selector& selector, const BpfPlace& place);
   void unfollow();
   // The number of a place that nobody has, for a target that comes later.
@@ -75,7 +75,6 @@ class SyscallSide {
 
   SyscallChoice choice_;
   bool outlive_ = false;
-  bool kept_ = false;
   std::unique_ptr<syscalls::BpfEngine> bpf_;
   std::set<uint32_t> followed_places_;  // what BPF enters by itself gets them
   Following following_;

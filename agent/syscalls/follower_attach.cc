@@ -91,9 +91,8 @@ void Follower::forget_ended_targets() {
     const auto is_of = [&](const auto& entry) { return entry.second->target == &target; };
     return std::any_of(processes_.begin(), processes_.end(), is_of) ||
            std::any_of(unborn_.begin(), unborn_.end(), is_of) ||
-           std::any_of(threads_.begin(), threads_.end(), [&](const auto& entry) {
-             return entry.second.process->target == &target;
-           });
+           std::any_of(threads_.begin(), threads_.end(),
+                       [&](const auto& entry) { return entry.second.process->target == &target; });
   };
   std::erase_if(targets_, [&](const PtraceTarget& target) {
     return &target != &targets_.back() && !serves(target);

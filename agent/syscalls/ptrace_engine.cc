@@ -37,8 +37,8 @@ Result<std::unique_ptr<PtraceEngine>> PtraceEngine::start(std::vector<PtraceTarg
   allow_many_files();
   std::promise<Status> attached;
   auto outcome = attached.get_future();
-  engine->tracer_ = std::thread(&PtraceEngine::trace, engine.get(), std::move(targets),
-                                std::move(attached));
+  engine->tracer_ =
+      std::thread(&PtraceEngine::trace, engine.get(), std::move(targets), std::move(attached));
   TC_CHECK(outcome.get());
   return engine;
 }

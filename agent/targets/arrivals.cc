@@ -42,8 +42,8 @@ std::vector<Arrival> Arrivals::take(bool all) {
 void Arrivals::add_all(std::vector<Arrival>& list) const {
   for (size_t i = 0; i < selectors_.size(); i++) {
     const Selector& selector = selectors_[i];
-    const auto pids = selector.cgroup ? processes_in(*selector.cgroup)
-                                      : find_by_name(selector.name);
+    const auto pids =
+        selector.cgroup ? processes_in(*selector.cgroup) : find_by_name(selector.name);
     for (const pid_t pid : pids) list.push_back({pid, i, false});
   }
 }

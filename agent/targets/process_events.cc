@@ -138,12 +138,11 @@ std::optional<ProcessEvent> parse_process_event(std::span<const uint8_t> message
 Result<ProcessEvents> ProcessEvents::listen() {
   TC_TRY(const Machine machine, read_machine());
   if (!machine.initial_pid_namespace || !machine.initial_user_namespace) {
-    return fail(Exit::kUnsupported,
-                "kernel events need the machine's own pid and user namespaces",
+    return fail(Exit::kUnsupported, "kernel events need the machine's own pid and user namespaces",
                 "run the agent outside of the container");
   }
-  ScopedFd socket(::socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK,
-                           NETLINK_CONNECTOR));
+  ScopedFd socket(
+      ::socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_CONNECTOR));
   if (!socket.valid()) return fail_errno("open a socket for process events");
   (void)::setsockopt(socket.get(), SOL_SOCKET, SO_RCVBUFFORCE, &kBuffer, sizeof kBuffer);
   TC_CHECK(let_through_what_matters(socket.get()));

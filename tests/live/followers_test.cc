@@ -53,17 +53,22 @@ Result<Child> start_restarter(const Link& link) {
 }
 
 Status check_life(Child& restarter, pid_t pid, Nanoseconds expected, bool raw) {
-  return check_shift(restarter, {.expected = expected,
-                                 .since = host_mono_ns(),
-                                 .unshifted = raw ? std::vector<std::string>{}
-                                                  : std::vector<std::string>{"raw"},
-                                 .only_label = fmt::format("life {} ", pid)});
+  return check_shift(
+      restarter, {.expected = expected,
+                  .since = host_mono_ns(),
+                  .unshifted = raw ? std::vector<std::string>{} : std::vector<std::string>{"raw"},
+                  .only_label = fmt::format("life {} ", pid)});
 }
 
 Arguments arguments_for(const std::string& option, const std::string& value, bool traced) {
-  return {"agent",  option,   value,
-          "--json", "--offset", "1h",
-          "--engine-syscalls", traced ? "ptrace" : "off"};
+  return {"agent",
+          option,
+          value,
+          "--json",
+          "--offset",
+          "1h",
+          "--engine-syscalls",
+          traced ? "ptrace" : "off"};
 }
 
 // Until the agent says that it has done what it can for that process.

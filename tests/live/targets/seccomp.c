@@ -1,5 +1,5 @@
-// seccomp kill|errno|allow [NAME]: prints its clocks behind a filter that kills the process at mmap and
-// its kin, or fails them with EPERM, or allows everything (but is there). Takes NAME behind it.
+// seccomp kill|errno|allow [NAME]: prints its clocks behind a filter that kills the process at mmap
+// and its kin, or fails them with EPERM, or allows everything (but is there). Takes NAME behind it.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <linux/filter.h>
