@@ -99,7 +99,8 @@ bool Conductor::serves(const Followers::Candidate& candidate) {
   if (!held) return true;  // it has ended
   const auto carrier = carrier_of(std::move(*held), side_->engines());
   if (!carrier || !*carrier || (*carrier)->experiment() != request_.experiment) return false;
-  if ((*carrier)->found.state != vdso::State::kShifted) return false;
+  // A forked child that has been given its own clock back has the page, too.
+  if ((*carrier)->found.state != vdso::State::kShifted) return !request_.children;
   if (running || !(*carrier)->bpf || !came_by_itself(process.pid(), *(*carrier)->bpf)) return true;
   // Entered by BPF, before its first instruction.
   auto same = targets::Process::open(process.pid());
