@@ -60,7 +60,7 @@ std::vector<Followers::Candidate> Followers::look() {
     list.push_back({std::get<0>(who), doubt.selector, false});
     doubt.again = Moment::max();
   }
-  if (all || settled_.size() > kManySettled) forget_ended();
+  if (all || settled_.size() + refused_.size() > kManySettled) forget_ended();
   std::vector<Candidate> candidates;
   std::set<pid_t> seen;
   for (const targets::Arrival& arrival : list) {
@@ -68,6 +68,8 @@ std::vector<Followers::Candidate> Followers::look() {
     auto process = targets::Process::open(arrival.pid);
     if (!process || !process->alive()) continue;
     const Identity who = identity(*process);
+    // The event may be older than the look that found it: one line for one refusal.
+    if (refused_.contains(who)) continue;
     if (arrival.executed) {
       settled_.erase(who);
       doubts_.erase(who);
@@ -95,7 +97,8 @@ bool Followers::refuse(const targets::Process& process, const Error& error) {
     doubt.again = steady_clock::now() + kAgain;
     return false;
   }
-  settle(process);
+  doubts_.erase(identity(process));
+  refused_.insert(identity(process));
   return true;
 }
 
@@ -106,6 +109,7 @@ void Followers::forget_ended() {
   };
   std::erase_if(doubts_, [&](const auto& entry) { return ended(entry.first); });
   std::erase_if(settled_, ended);
+  std::erase_if(refused_, ended);
 }
 
 void Followers::set_model(size_t selector, Model model) {

@@ -70,6 +70,7 @@ class Followers {
   bool names_by_bpf_ = false;
   Moment next_look_ = Moment::min();
   std::set<Identity> settled_;
+  std::set<Identity> refused_;
   struct Doubt {
     size_t selector = 0;
     int failures = 0;
