@@ -52,6 +52,15 @@ class Printer : public experiment::Events {
   void shifted(const experiment::Shifted& target) override {
     output_.json ? say(experiment::json(target)) : say(experiment::text(target, output_.verbose));
   }
+  void follows(const experiment::FollowWay& way) override {
+    output_.json ? say(experiment::json(way)) : say(experiment::text(way));
+  }
+  void appeared(pid_t pid, const std::string& command, const std::string& selector,
+                bool by_bpf) override {
+    progress_.clear();
+    output_.json ? say(experiment::appeared_json(pid, command, selector, by_bpf))
+                 : say(experiment::appeared_text(pid, command, selector, by_bpf));
+  }
   void following(pid_t pid, const syscalls::Counters& counters) override {
     if (output_.json) {
       say(nlohmann::json{{"event", "following"},

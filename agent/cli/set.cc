@@ -6,6 +6,7 @@
 #include "agent/cli/commands.h"
 #include "agent/cli/output.h"
 #include "agent/experiment/change.h"
+#include "agent/experiment/reach.h"
 #include "agent/experiment/report.h"
 
 namespace time_chaos::cli {
@@ -23,7 +24,7 @@ Result<std::vector<experiment::Carrier>> find(const SetOptions& options) {
     return fail(Exit::kUsage, "no target given",
                 "use --pid N, --name COMM, --cgroup PATH or --experiment NAME");
   }
-  TC_TRY(auto carriers, experiment::select_carriers(selection));
+  TC_TRY(auto carriers, experiment::select_pages(selection));
   if (carriers.empty()) {
     return fail(Exit::kNoTarget, "cannot set: no experiment runs there",
                 "start one with time-chaos agent");

@@ -27,6 +27,8 @@ int run(const StatusOptions& options) {
   }
   if (nodes->empty()) say(std::string("nothing is shifted"));
   for (const auto& node : *nodes) say(experiment::text(node, options.output.verbose));
+  const std::string ways = experiment::ways_text(*nodes);
+  if (!ways.empty()) say(ways);
   return 0;
 }
 

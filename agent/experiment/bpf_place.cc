@@ -83,6 +83,12 @@ bool was_executed(pid_t pid, const BpfPlace& place) {
   return entry && (entry->flags & TC_BPF_EXECED) != 0;
 }
 
+bool came_by_itself(pid_t pid, const BpfPlace& place) {
+  const auto process = syscalls::kernel_process(pid);
+  const auto entry = process ? place.engine->find(*process) : std::nullopt;
+  return entry && (entry->flags & TC_BPF_EXECED) != 0 && (entry->flags & TC_BPF_FORKED) == 0;
+}
+
 Result<vdso::ClockPage> page_at(const BpfPlace& place) {
   return vdso::ClockPage::over(place.engine->pages_fd(), uint64_t{place.page} * TC_PAGE_SIZE);
 }

@@ -39,6 +39,9 @@ std::vector<pid_t> processes_of(const BpfPlace& place);
 // `pid` runs a program that was executed by a target: it has no pages, its vDSO is hidden.
 bool was_executed(pid_t pid, const BpfPlace& place);
 
+// `pid` is no target's child: BPF has entered it because of its name or its control group.
+bool came_by_itself(pid_t pid, const BpfPlace& place);
+
 // The engine's clock page.
 Result<vdso::ClockPage> page_at(const BpfPlace& place);
 

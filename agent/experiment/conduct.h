@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "agent/base/error.h"
+#include "agent/experiment/follow_way.h"
 #include "agent/experiment/lifetime.h"
 #include "agent/experiment/request.h"
 #include "agent/experiment/shift.h"
@@ -28,6 +29,11 @@ class Events {
   virtual void chosen(const SyscallChoice& choice) = 0;
   virtual void planned(const PlannedTarget& target, const SyscallChoice& choice) = 0;
   virtual void shifted(const Shifted& target) = 0;
+  // How those are found who come later.
+  virtual void follows(const FollowWay& way) = 0;
+  // One has come, by that selector: shifted() says the rest, where BPF has not done it already.
+  virtual void appeared(pid_t pid, const std::string& command, const std::string& selector,
+                        bool by_bpf) = 0;
   // The ptrace engine has begun.
   virtual void following(pid_t pid, const syscalls::Counters& counters) = 0;
   virtual void followed(pid_t pid, const syscalls::Counters& counters) = 0;  // and has ended

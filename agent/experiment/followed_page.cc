@@ -40,7 +40,7 @@ Status FollowedPage::move() {
   return {};
 }
 
-Result<clock::ClockMaps> FollowedPage::maps() {
+Result<tc_clock_page> FollowedPage::read() {
   const std::lock_guard lock(mutex_);
   auto now = page_.read();
   if (!now) {
@@ -48,7 +48,12 @@ Result<clock::ClockMaps> FollowedPage::maps() {
     now = page_.read();
   }
   TC_TRY(last_, std::move(now));
-  return clock::maps_in_force(last_);
+  return last_;
+}
+
+Result<clock::ClockMaps> FollowedPage::maps() {
+  TC_TRY(const tc_clock_page page, read());
+  return clock::maps_in_force(page);
 }
 
 Status FollowedPage::renew(std::optional<std::chrono::nanoseconds> lease,

@@ -22,7 +22,8 @@ class FollowedPage {
   static Result<std::shared_ptr<FollowedPage>> open(pid_t pid, const vdso::Found& found);
 
   // From any thread.
-  Result<clock::ClockMaps> maps();
+  Result<tc_clock_page> read();
+  Result<clock::ClockMaps> maps();  // in force
   // Gives the maps `lease` from now on.
   Status renew(std::optional<std::chrono::nanoseconds> lease, const clock::Programs& programs);
   // Shows real time again, as far as it may (vdso::put_clocks_back).

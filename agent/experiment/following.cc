@@ -69,11 +69,27 @@ Status include_children(syscalls::PtraceEngine& engine,
 
 void Following::renew(std::optional<std::chrono::nanoseconds> lease,
                       const clock::Programs& programs) const {
-  for (const auto& page : pages) (void)page->renew(lease, programs);
+  for (const auto& weak : pages) {
+    if (const auto page = weak.lock()) (void)page->renew(lease, programs);
+  }
+}
+
+Status follow_too(Following& following, pid_t pid, bool children) {
+  TC_TRY(const auto found, vdso::find_experiment(pid));
+  if (!found) return fail(Exit::kNoTarget, fmt::format("{} carries no experiment", pid));
+  TC_TRY(auto page, FollowedPage::open(pid, *found));
+  std::erase_if(following.pages, [](const auto& weak) { return weak.expired(); });
+  following.pages.push_back(page);
+  TC_TRY(auto target, target_of(pid, *found, std::move(page), children));
+  TC_CHECK(following.engine->add(std::move(target)));
+  if (children) TC_CHECK(include_children(*following.engine, {{found->page_identity, pid}}));
+  return {};
 }
 
 void Following::stop() const {
-  for (const auto& page : pages) (void)page->put_clocks_back();
+  for (const auto& weak : pages) {
+    if (const auto page = weak.lock()) (void)page->put_clocks_back();
+  }
   engine->stop();
 }
 

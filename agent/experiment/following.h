@@ -16,7 +16,8 @@ namespace time_chaos::experiment {
 
 struct Following {
   std::unique_ptr<syscalls::PtraceEngine> engine;
-  std::vector<std::shared_ptr<FollowedPage>> pages;  // one a target
+  // One a target, as long as the engine follows anybody because of it.
+  std::vector<std::weak_ptr<FollowedPage>> pages;
 
   // Lets go of all. First their clocks go back, so that no wait that begins anew with its real end
   // is over before its clock shows that.
@@ -29,5 +30,7 @@ struct Following {
 // have forked since they were shifted; calls from inside a detoured vDSO are left to the detour.
 // Without `children`, children get their own clock back as they are born.
 Result<Following> follow(const std::vector<pid_t>& pids, bool children);
+// One more.
+Status follow_too(Following& following, pid_t pid, bool children);
 
 }  // namespace time_chaos::experiment

@@ -6,6 +6,7 @@
 
 #include "agent/base/error.h"
 #include "agent/experiment/change.h"
+#include "agent/experiment/follow_way.h"
 #include "agent/experiment/shift.h"
 #include "agent/experiment/tree.h"
 #include "agent/experiment/undo.h"
@@ -23,12 +24,19 @@ std::string text(const Recovered& recovered, bool verbose);
 std::string text(const Changed& changed);
 std::string text(const Carrier& carrier, bool verbose);  // a line of status
 std::string text(const Node& node, bool verbose);        // the same, with its place in the tree
+// What their agents do about those who come later; empty: nothing.
+std::string ways_text(const std::vector<Node>& nodes);
 // What the ptrace engine did for a target and its descendants.
 std::string text(pid_t pid, const syscalls::Counters& counters);
 std::string escaped_text(uint64_t programs);
 // Of a command whose vDSO is hidden where BPF cannot shift time(2); else empty.
 std::string hidden_time_text(const Shifted& shifted, const SyscallChoice& choice);
 
+std::string appeared_text(pid_t pid, const std::string& command, const std::string& selector,
+                          bool by_bpf);
+
+Json json(const FollowWay& way);
+Json appeared_json(pid_t pid, const std::string& command, const std::string& selector, bool by_bpf);
 Json json(const SyscallChoice& choice);
 Json json(const PlannedTarget& planned, const ShiftRequest& request, const SyscallChoice& choice);
 Json json(const Shifted& shifted);

@@ -105,6 +105,24 @@ const char* state_name(const Carrier& carrier, bool over) {
 
 }  // namespace
 
+Json json(const FollowWay& way) {
+  const bool looks = way.how == FollowWay::How::kLooks;
+  return {{"event", "follows"},
+          {"selector", way.selector},
+          {"by", way.how == FollowWay::How::kBpf ? "bpf" : (looks ? "looks" : "events")},
+          {"period_ms", looks || way.moved_into ? Json(1000) : Json(nullptr)},
+          {"why", way.why}};
+}
+
+Json appeared_json(pid_t pid, const std::string& command, const std::string& selector,
+                   bool by_bpf) {
+  return {{"event", "appeared"},
+          {"pid", pid},
+          {"command", command},
+          {"selector", selector},
+          {"by", by_bpf ? "bpf" : "agent"}};
+}
+
 Json json(const SyscallChoice& choice) {
   Json object = {{"event", "syscalls"},
                  {"engine", raw_name(choice.engine)},
@@ -209,7 +227,8 @@ Json json(const Carrier& carrier) {
           {"functions", functions(carrier.found.patches())},
           {"bpf", carrier.bpf ? bpf(*carrier.bpf) : Json(nullptr)},
           {"until", end(until)},
-          {"agent", owner ? Json(*owner) : Json(nullptr)}};
+          {"agent", owner ? Json(*owner) : Json(nullptr)},
+          {"follows", owner ? Json(published(*owner)) : Json::array()}};
 }
 
 Json json(const Node& node) {

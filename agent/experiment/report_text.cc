@@ -2,6 +2,8 @@
 #include <fmt/format.h>
 #include <time.h>
 
+#include <set>
+
 #include "agent/experiment/owner.h"
 #include "agent/experiment/page_words.h"
 #include "agent/experiment/report.h"
@@ -198,6 +200,12 @@ std::string text(const Changed& changed) {
          kept_text(changed.kept);
 }
 
+std::string appeared_text(pid_t pid, const std::string& command, const std::string& selector,
+                          bool by_bpf) {
+  return fmt::format("{} {} has come by {}{}", pid, command, selector,
+                     by_bpf ? ", shifted by bpf from its first instruction on" : "");
+}
+
 std::string hidden_time_text(const Shifted& shifted, const SyscallChoice& choice) {
   const bool escapes = shifted.hidden && shifted.clocks.has(CLOCK_REALTIME);
   if (!escapes || choice.no_time.empty()) return "";
@@ -267,6 +275,20 @@ std::string text(const Carrier& carrier, bool verbose) {
     line += fmt::format("\n  {}", patches_text(carrier.found.patches()));
   }
   return line;
+}
+
+std::string ways_text(const std::vector<Node>& nodes) {
+  std::set<pid_t> agents;
+  for (const Node& node : nodes) {
+    if (const auto owner = living_owner(node.carrier.found.page)) agents.insert(*owner);
+  }
+  std::string text;
+  for (const pid_t agent : agents) {
+    for (const std::string& way : published(agent)) {
+      text += fmt::format("{}agent {}: {}", text.empty() ? "" : "\n", agent, way);
+    }
+  }
+  return text;
 }
 
 std::string text(const Node& node, bool verbose) {

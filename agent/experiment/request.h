@@ -4,6 +4,7 @@
 #include <sys/types.h>
 
 #include <chrono>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -24,9 +25,20 @@ struct Selection {
   std::vector<std::string> experiments;  // what carries an experiment of that name
   bool all = false;                      // whatever carries one
 
+  // They hold for processes that appear later.
+  [[nodiscard]] bool open_ended() const { return !names.empty() || !cgroups.empty(); }
   [[nodiscard]] bool empty() const {
     return pids.empty() && names.empty() && cgroups.empty() && experiments.empty() && !all;
   }
+};
+
+// What the targets of an experiment show by now: of one that appears later, it is what it is to
+// show, too.
+struct Continued {
+  clock::ClockSet clocks;
+  clock::ClockMaps maps;
+  std::string words;
+  std::shared_ptr<const clock::Program> program;  // of which the maps may have a part
 };
 
 enum class SyscallEngine { kAuto, kBpf, kPtrace, kOff };
@@ -34,6 +46,7 @@ enum class SyscallEngine { kAuto, kBpf, kPtrace, kOff };
 struct ShiftRequest {
   Selection targets;
   clock::ClockSpec clocks;
+  std::optional<Continued> continued = {};  // instead of them, for wall clocks
   std::optional<Nanoseconds> duration;
   std::optional<Nanoseconds> lease;  // nothing: never ends by itself
   std::string experiment;            // its name

@@ -40,6 +40,32 @@ Result<bool> only_calls(pid_t pid, const ShiftRequest& request, const SyscallCho
   return mappings.find("[vdso]") == nullptr;
 }
 
+// The clocks that are shifted, and what is said of them.
+clock::ClockSet clocks_of(const ShiftRequest& request) {
+  return request.continued ? request.continued->clocks : request.clocks.clocks;
+}
+std::string words_of(const ShiftRequest& request) {
+  return request.continued ? request.continued->words : clock::words(request.clocks);
+}
+
+Result<clock::MapPlan> plan_maps(const ShiftRequest& request, const clock::ClockMaps& current) {
+  const clock::HostReadings now = clock::read_host_clocks();
+  TC_TRY(clock::MapPlan plan,
+         clock::plan_shift(request.clocks, current, now, initial_lease(request)));
+  if (!request.continued) return plan;
+  const Continued& shown = *request.continued;
+  clock::ClockMaps maps = plan.maps;
+  for (int c = 0; c < TC_CLOCK_COUNT; c++) {
+    const auto i = static_cast<size_t>(c);
+    if (!clock::is_monotonic(c)) maps[i] = shown.maps[i];
+  }
+  maps.table = shown.maps.table;
+  plan.maps = clock::with_lease(maps, now, initial_lease(request), shown.clocks);
+  plan.maps.flip_before = maps.flip_before;
+  plan.program = shown.program;
+  return plan;
+}
+
 Result<PlannedTarget> plan(targets::Process process, const ShiftRequest& request,
                            const SyscallChoice& choice) {
   TC_TRY(const auto status, targets::read_status(process.pid()));
@@ -57,8 +83,7 @@ Result<PlannedTarget> plan(targets::Process process, const ShiftRequest& request
     target.bpf = carrier->bpf;
   }
   if (carrier && carrier->has_pages()) target.found = carrier->found;
-  TC_TRY(target.maps, clock::plan_shift(request.clocks, current, clock::read_host_clocks(),
-                                        initial_lease(request)));
+  TC_TRY(target.maps, plan_maps(request, current));
   if (target.maps.program && request.detach) {
     return fail(Exit::kUnsupported, "a schedule that long has to be fed to its target bit by bit",
                 "leave out --detach");
@@ -99,12 +124,12 @@ using Twin = std::shared_ptr<vdso::ClockPage>;
 Header header_for(const ShiftRequest& request, uint64_t twin) {
   return [&request, twin](tc_clock_page& page) {
     request.detach ? unsign(page) : sign(page);
-    page.clocks = request.clocks.clocks.bits();
+    page.clocks = clocks_of(request).bits();
     page.created_sec = clock::read_host_clocks()[0].sec;
     page.twin = twin;
     std::memset(page.experiment, 0, sizeof page.experiment);
     request.experiment.copy(page.experiment, sizeof page.experiment - 1);
-    write_words(page, clock::words(request.clocks));
+    write_words(page, words_of(request));
   };
 }
 
@@ -150,8 +175,7 @@ void take_back(const PlannedTarget& target, const ShiftRequest& request, const T
 Status turn_corner(vdso::ClockPage& page, PlannedTarget& target, const ShiftRequest& request,
                    const Header& header) {
   return page.update([&](clock::ClockMaps& maps, tc_clock_page& fields) -> Status {
-    TC_TRY(target.maps, clock::plan_shift(request.clocks, maps, clock::read_host_clocks(),
-                                          initial_lease(request)));
+    TC_TRY(target.maps, plan_maps(request, maps));
     maps = target.maps.maps;
     if (header) header(fields);
     return {};
@@ -240,14 +264,15 @@ Result<Shifted> shift(PlannedTarget& target, const ShiftRequest& request, Syscal
   shifted.command = target.process.name();
   shifted.threads = target.threads;
   shifted.experiment = request.experiment;
-  shifted.clocks = request.clocks.clocks;
-  shifted.offset = first_shift(target.maps.maps, request.clocks.clocks,
-                               request.clocks.start.value_or(clock::read_host_clocks()));
-  shifted.words = clock::words(request.clocks);
+  shifted.clocks = clocks_of(request);
+  const auto now = clock::read_host_clocks();
+  shifted.offset = first_shift(target.maps.maps, shifted.clocks,
+                               request.continued ? now : request.clocks.start.value_or(now));
+  shifted.words = words_of(request);
   shifted.patches = report->patches;
   shifted.stopped = report->stopped;
   shifted.world_stopped = report->world_stopped;
-  shifted.until = end_of(target.maps.maps, request.clocks.clocks);
+  shifted.until = end_of(target.maps.maps, shifted.clocks);
   shifted.checked = std::move(*checked);
   shifted.kept = target.maps.kept;
   shifted.raw_calls = target.bpf ? RawCalls::kBpf : side.choice().engine;

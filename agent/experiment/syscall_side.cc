@@ -52,6 +52,9 @@ bool bpf_wanted(const ShiftRequest& request) {
   return request.syscalls == SyscallEngine::kAuto || request.syscalls == SyscallEngine::kBpf;
 }
 
+// At one time: those that BPF enters by itself share a place.
+constexpr size_t kPlacesForFollowers = 32;
+
 }  // namespace
 
 void SyscallSide::choose_another(const ShiftRequest& request, const Error& refusal) {
@@ -93,7 +96,8 @@ Result<SyscallSide> SyscallSide::begin(const ShiftRequest& request, size_t targe
   TC_TRY(side.choice_, foresee(request));
   if (side.choice_.engine != RawCalls::kBpf) return side;
   end_unused(running_engines());
-  auto engine = syscalls::BpfEngine::start(static_cast<uint32_t>(targets));
+  const size_t later = request.targets.open_ended() && !request.detach ? kPlacesForFollowers : 0;
+  auto engine = syscalls::BpfEngine::start(static_cast<uint32_t>(targets + later));
   if (!engine && request.syscalls == SyscallEngine::kBpf) {
     return fail(engine.error().because_of("--engine-syscalls bpf"));
   }
@@ -126,23 +130,33 @@ Status SyscallSide::keep_if_needed() {
   return bpf_->pin();
 }
 
-Status SyscallSide::follow_name(const std::string& name, const BpfPlace& place) {
-  if (!bpf_) return {};
-  TC_CHECK(bpf_->follow_name(name, place.page));
-  expects_more_ = true;
-  return {};
-}
-
-Status SyscallSide::follow_cgroup(const targets::Cgroup& cgroup, const BpfPlace& place) {
-  if (!bpf_ || !bpf_->knows_cgroups() || cgroup.id == 0) return {};
-  TC_CHECK(bpf_->follow_cgroup(cgroup.id, place.page));
-  expects_more_ = true;
-  return {};
+Result<bool> SyscallSide::follow(const targets::Selector& selector, const BpfPlace& place) {
+  if (!bpf_) return false;
+  if (selector.cgroup) {
+    if (!bpf_->knows_cgroups() || selector.cgroup->id == 0) return false;
+    TC_CHECK(bpf_->follow_cgroup(selector.cgroup->id, place.page));
+  } else {
+    TC_CHECK(bpf_->follow_name(selector.name, place.page));
+  }
+  followed_places_.insert(place.page);
+  return true;
 }
 
 void SyscallSide::unfollow() {
-  if (expects_more_) bpf_->unfollow();
-  expects_more_ = false;
+  if (!followed_places_.empty()) bpf_->unfollow();
+  followed_places_.clear();
+}
+
+Result<size_t> SyscallSide::free_place() const {
+  if (!bpf_) return 0;
+  std::set<uint32_t> taken = followed_places_;
+  for (const auto& [tgid, target] : bpf_->state()->targets()) taken.insert(target.page);
+  for (uint32_t n = 0; n < bpf_->state()->page_count(); n++) {
+    if (!taken.contains(n)) return n;
+  }
+  return fail(Exit::kFailed,
+              fmt::format("the BPF engine has room for {} that came later", kPlacesForFollowers),
+              "start another agent for it");
 }
 
 Status SyscallSide::follow(const std::vector<pid_t>& pids, const ShiftRequest& request) {
@@ -156,6 +170,11 @@ Status SyscallSide::follow(const std::vector<pid_t>& pids, const ShiftRequest& r
   choice_.engine = RawCalls::kUntouched;
   choice_.why += ", and ptrace cannot: " + following.error().message();
   return {};
+}
+
+Status SyscallSide::follow_too(pid_t pid, const ShiftRequest& request) {
+  if (!following_.engine) return {};
+  return experiment::follow_too(following_, pid, request.children);
 }
 
 }  // namespace time_chaos::experiment

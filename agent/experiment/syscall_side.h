@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -14,7 +15,7 @@
 #include "agent/experiment/request.h"
 #include "agent/syscalls/bpf_engine.h"
 #include "agent/syscalls/ptrace_engine.h"
-#include "agent/targets/cgroup.h"
+#include "agent/targets/arrivals.h"
 
 namespace time_chaos::experiment {
 
@@ -47,18 +48,19 @@ class SyscallSide {
   Status keep_if_needed();
 
   // What is executed under that name, or in that control group, in our pid namespace or one below,
-  // is a target of that place from here on; until unfollow(). Nothing without BPF, and for a group
-  // of version 1 or before 5.15.
-  Status follow_name(const std::string& name, const BpfPlace& place);
-  Status follow_cgroup(const targets::Cgroup& cgroup, const BpfPlace& place);
+  // is a target of that place from here on; until unfollow(). False: the kernel does not do that
+  // for us, without BPF, and for a group of version 1 or before 5.15.
+  Result<bool> follow(const targets::Selector& selector, const BpfPlace& place);
   void unfollow();
-  // Something may become a target that is no child of one.
-  [[nodiscard]] bool expects_more() const { return expects_more_; }
+  // The number of a place that nobody has, for a target that comes later.
+  Result<size_t> free_place() const;
 
   // ptrace: follows all threads of `pids`, whose clock pages say by how much; calls from inside a
   // detoured vDSO are left to the detour. Where we chose ptrace by ourselves and it cannot be, the
   // choice says so from here on.
   Status follow(const std::vector<pid_t>& pids, const ShiftRequest& request);
+  // One more. Nothing where there is no ptrace engine.
+  Status follow_too(pid_t pid, const ShiftRequest& request);
   [[nodiscard]] syscalls::PtraceEngine* following() { return following_.engine.get(); }
   // The leases of the targets that are followed.
   void renew_followed(std::optional<Nanoseconds> lease, const clock::Programs& programs) {
@@ -80,7 +82,7 @@ class SyscallSide {
   SyscallChoice choice_;
   bool outlive_ = false;
   std::unique_ptr<syscalls::BpfEngine> bpf_;
-  bool expects_more_ = false;
+  std::set<uint32_t> followed_places_;  // what BPF enters by itself gets them
   Following following_;
 };
 

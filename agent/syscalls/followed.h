@@ -34,6 +34,7 @@ struct FollowedProcess {
   // It has become another program since it is followed: its vDSO is hidden. Monotonic clocks are
   // left alone in it, because they would step back when it is let go.
   bool executed = false;
+  bool leaving = false;                  // not to be followed: let go at its next stop
   std::optional<tracee::Memory> memory;  // opened when first needed
   RecentWrites writes;
   std::map<int, MappedTimerfd> timerfds;  // by descriptor
@@ -66,9 +67,9 @@ struct FollowedThread {
   bool interrupted = false;      // by us; its stop has not been seen yet
   int retries = 0;               // calls that ended with EINTR, in a row
   uint64_t writes_at_entry = 0;  // process->writes.count() when the present call began
-  // The present call was made to fail by a changed argument (guard.h).
+  // The present call was made to fail (guard.h), by a changed argument if there is one.
   struct Refused {
-    int argument = 0;
+    std::optional<int> argument;
     uint64_t value = 0;  // what it was
     bool narrow = false;
   };

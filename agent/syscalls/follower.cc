@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "agent/syscalls/guard.h"
@@ -19,8 +20,10 @@ namespace time_chaos::syscalls {
 
 using tracee::Stop;
 
-Follower::Follower(const std::vector<PtraceTarget>& targets, Ledger& ledger)
-    : targets_(targets), ledger_(ledger), self_(::gettid()) {}
+Follower::Follower(std::vector<PtraceTarget> targets, Ledger& ledger)
+    : targets_(std::make_move_iterator(targets.begin()), std::make_move_iterator(targets.end())),
+      ledger_(ledger),
+      self_(::gettid()) {}
 
 void Follower::follow(pid_t bell) {
   // waitid names the first thread with a report: one thread in a loop of system calls would be
@@ -157,7 +160,7 @@ void Follower::handle(FollowedThread& thread, const Stop& stop) {
       (void)settle_wait(thread);
       return go_on(thread);
     case Stop::Kind::kGroup:
-      if (leaving_) return detach(thread);
+      if (leaves(thread)) return detach(thread);
       (void)thread.thread.listen();
       return;
   }
@@ -171,7 +174,7 @@ void Follower::at_syscall(FollowedThread& thread, bool interrupted) {
     // Not detached here, not even when leaving: PTRACE_DETACH marks the thread as having a signal
     // (__ptrace_unlink, kernel/ptrace.c), and its call would end at once with EINTR. Interrupted
     // anew, it stops at the exit, where that can be put right.
-    if (leaving_) interrupt(thread);
+    if (leaves(thread)) interrupt(thread);
     (void)thread.thread.resume_to_syscall();
     return;
   }
@@ -191,7 +194,7 @@ void Follower::at_syscall(FollowedThread& thread, bool interrupted) {
     // Of an ignored signal another thread may have been told. But a call may also return EINTR for
     // a reason of its own: not for ever.
     constexpr int kMaxRetries = 100;
-    if (interrupted || leaving_ || thread.retries++ < kMaxRetries) {
+    if (interrupted || leaves(thread) || thread.retries++ < kMaxRetries) {
       (void)undo_needless_eintr(thread.thread);
     }
   } else {
@@ -246,7 +249,7 @@ void Follower::begin_program(FollowedThread& thread) {
   // This may be the record of the main thread, which another one has ended.
   thread.refused.reset();
   thread.mapped.reset();
-  if (leaving_) return;
+  if (leaves(thread)) return;
   const Status hidden = [&]() -> Status {
     TC_TRY(const tracee::Registers registers, thread.thread.registers());
     TC_TRY(process.memory, tracee::Memory::open(process.pid));
@@ -260,18 +263,18 @@ void Follower::begin_program(FollowedThread& thread) {
 
 void Follower::at_end(FollowedThread& thread, const Stop& stop) {
   const pid_t tid = thread.thread.tid();
-  const FollowedProcess& process = *thread.process;
-  if (process.pid == tid) {
-    if (process.target->pid == tid) ledger_.note_end(tid, stop.exit_status);
-    processes_.erase(tid);
-  }
+  const auto process = thread.process;
+  const bool target = process->pid == tid && process->target->pid == tid;
+  if (process->pid == tid) processes_.erase(tid);
   tracee::reap(tid);
   forget(tid);
+  // At last: whoever learns of it finds none of its threads any more.
+  if (target) ledger_.note_end(tid, stop.exit_status);
 }
 
 // ESRCH here means that the thread was killed meanwhile: its end will be reported.
 void Follower::go_on(FollowedThread& thread, int signal) {
-  if (leaving_) return detach(thread, signal);
+  if (leaves(thread)) return detach(thread, signal);
   (void)thread.thread.resume_to_syscall(signal);
 }
 

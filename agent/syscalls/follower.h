@@ -7,6 +7,7 @@
 
 #include <sys/types.h>
 
+#include <list>
 #include <map>
 #include <memory>
 #include <unordered_map>
@@ -22,8 +23,8 @@ namespace time_chaos::syscalls {
 
 class Follower {
  public:
-  // Both must outlive it. To be used by the thread that made it.
-  Follower(const std::vector<PtraceTarget>& targets, Ledger& ledger);
+  // The ledger must outlive it. To be used by the thread that made it. At least one target.
+  Follower(std::vector<PtraceTarget> targets, Ledger& ledger);
 
   // Seizes and interrupts all threads of all targets, until two passes find no new one, and waits
   // until each has stopped once (or cannot before it returns to user mode). After an error:
@@ -31,6 +32,8 @@ class Follower {
   Status attach();
   // A child that a target has forked before it was seized: the same. kNoTarget: it has ended.
   Status include(pid_t pid, pid_t target);
+  // One more target: as attach() does it. An error leaves it as it was.
+  Status add(PtraceTarget target);
   // Serves until `bell`, a child of this thread, has ended.
   void follow(pid_t bell);
   // Waits in flight for absolute times begin anew, by the maps that are in force now, and timerfds
@@ -42,6 +45,8 @@ class Follower {
 
  private:
   Status seize_all(const PtraceTarget& target);
+  void forget_ended_targets();
+  void let_go_of(pid_t pid);
   Status seize_process(pid_t pid, std::shared_ptr<FollowedProcess> process);
   void await_first_stops();
   void set_timers_anew();
@@ -67,9 +72,12 @@ class Follower {
   void begin_call(FollowedThread& thread, const tracee::SyscallStop& stop);
   void interrupt(FollowedThread& thread);
   void go_on(FollowedThread& thread, int signal = 0);
+  [[nodiscard]] bool leaves(const FollowedThread& thread) const {
+    return leaving_ || thread.process->leaving;
+  }
   void detach(FollowedThread& thread, int signal = 0);
 
-  const std::vector<PtraceTarget>& targets_;
+  std::list<PtraceTarget> targets_;  // processes point to them
   Ledger& ledger_;
   pid_t self_;
   bool leaving_ = false;

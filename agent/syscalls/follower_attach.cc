@@ -64,12 +64,60 @@ Status Follower::seize_all(const PtraceTarget& target) {
 Status Follower::include(pid_t pid, pid_t target) {
   const auto parent = processes_.find(target);
   if (parent == processes_.end() || processes_.contains(pid)) return {};
-  auto& process = processes_[pid] = std::make_shared<FollowedProcess>();
+  const auto process = processes_[pid] = std::make_shared<FollowedProcess>();
   process->descend_from(*parent->second, tracee::share_memory(target, pid));
   process->pid = pid;
   Status seized = seize_process(pid, process);
-  if (!seized) processes_.erase(pid);
+  if (!seized) let_go_of(pid);
   return seized;
+}
+
+Status Follower::add(PtraceTarget target) {
+  forget_ended_targets();
+  if (processes_.contains(target.pid)) {
+    return fail(Exit::kFailed, fmt::format("{} is followed already", target.pid));
+  }
+  const PtraceTarget& added = targets_.emplace_back(std::move(target));
+  if (idle_) {
+    idle_ = false;
+    ledger_.note_busy();
+  }
+  if (auto seized = seize_all(added); !seized) {
+    let_go_of(added.pid);
+    note_if_idle();
+    return fail(seized.error().because_of(fmt::format("cannot follow {}", added.pid)));
+  }
+  await_first_stops();
+  set_timers_anew();
+  return {};
+}
+
+// A service that is restarted for a year is not to be remembered life by life. The last one stays:
+// it stands in for a parent that is not known yet.
+void Follower::forget_ended_targets() {
+  const auto serves = [this](const PtraceTarget& target) {
+    const auto is_of = [&](const auto& entry) { return entry.second->target == &target; };
+    return std::any_of(processes_.begin(), processes_.end(), is_of) ||
+           std::any_of(unborn_.begin(), unborn_.end(), is_of) ||
+           std::any_of(threads_.begin(), threads_.end(),
+                       [&](const auto& entry) { return entry.second.process->target == &target; });
+  };
+  const auto ended = [&](const PtraceTarget& target) {
+    return &target != &targets_.back() && !serves(target);
+  };
+  std::erase_if(maps_of_timers_, [&](const auto& entry) { return ended(*entry.first); });
+  std::erase_if(targets_, ended);
+}
+
+// A process of which not all threads could be seized.
+void Follower::let_go_of(pid_t pid) {
+  const auto process = processes_.extract(pid);
+  if (process.empty()) return;
+  process.mapped()->leaving = true;
+  for (auto& [tid, thread] : threads_) {
+    if (thread.process == process.mapped()) interrupt(thread);
+  }
+  await_first_stops();
 }
 
 Status Follower::seize_process(pid_t pid, std::shared_ptr<FollowedProcess> process) {

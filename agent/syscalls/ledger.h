@@ -68,6 +68,12 @@ class Ledger {
     const uint64_t one = 1;
     (void)!::write(idle_fd_.get(), &one, sizeof one);
   }
+  // One more target, after that.
+  void note_busy() {
+    idle_ = false;
+    uint64_t notes = 0;
+    (void)!::read(idle_fd_.get(), &notes, sizeof notes);
+  }
   void note_end(pid_t target, int status) {
     with(target, [&](Record& r) { r.exit_status = status; });
   }

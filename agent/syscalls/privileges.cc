@@ -7,11 +7,12 @@
 
 namespace time_chaos::syscalls {
 
-Status drop_privileges(bool seccomp) {
+Status drop_privileges(StillNeeded still) {
   std::vector<unsigned> needed = {CAP_SYS_PTRACE, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH,
                                   CAP_KILL,       CAP_BPF,          CAP_CHECKPOINT_RESTORE,
                                   CAP_SYS_NICE};
-  if (seccomp) needed.push_back(CAP_SYS_ADMIN);
+  if (still.seccomp) needed.push_back(CAP_SYS_ADMIN);
+  if (still.process_events) needed.push_back(CAP_NET_ADMIN);
   ::capng_setpid(0);
   if (::capng_get_caps_process() != 0) return fail_errno("read our own capabilities");
   std::vector<unsigned> kept;

@@ -33,18 +33,17 @@ void allow_many_files() {
 }  // namespace
 
 Result<std::unique_ptr<PtraceEngine>> PtraceEngine::start(std::vector<PtraceTarget> targets) {
-  std::unique_ptr<PtraceEngine> engine(new PtraceEngine(std::move(targets)));
+  std::unique_ptr<PtraceEngine> engine(new PtraceEngine());
   allow_many_files();
   std::promise<Status> attached;
   auto outcome = attached.get_future();
-  engine->tracer_ = std::thread(
-      [self = engine.get()](std::promise<Status> promise) { self->trace(std::move(promise)); },
-      std::move(attached));
+  engine->tracer_ =
+      std::thread(&PtraceEngine::trace, engine.get(), std::move(targets), std::move(attached));
   TC_CHECK(outcome.get());
   return engine;
 }
 
-void PtraceEngine::trace(std::promise<Status> attached) {
+void PtraceEngine::trace(std::vector<PtraceTarget> targets, std::promise<Status> attached) {
   leave_signals_to_others();
   auto first = Doorbell::hang();
   if (!first) {
@@ -52,7 +51,7 @@ void PtraceEngine::trace(std::promise<Status> attached) {
     return;
   }
   bell_ = std::move(*first);  // nobody else looks at it before start() has returned
-  Follower follower(targets_, ledger_);
+  Follower follower(std::move(targets), ledger_);
   if (Status status = follower.attach(); !status) {
     bell_.reset();
     follower.let_go();
@@ -62,33 +61,41 @@ void PtraceEngine::trace(std::promise<Status> attached) {
   attached.set_value({});
   for (;;) {
     follower.follow(bell_->pid());
-    std::vector<Inclusion> inclusions;
+    std::vector<Order> orders;
     bool anew = false;
     {
       const std::lock_guard lock(mutex_);
-      inclusions.swap(inclusions_);
+      orders.swap(orders_);
       anew = std::exchange(anew_, false);
       auto next = stopping_ ? fail(Exit::kOk, "") : Doorbell::hang();
       if (!next) {
         bell_.reset();  // reaped: what is reported from here on are tracees
-        for (Inclusion& one : inclusions) one.done.set_value(fail(Exit::kFailed, "it ends"));
+        for (Order& order : orders) order.done.set_value(fail(Exit::kFailed, "it ends"));
         break;
       }
       bell_ = std::move(*next);
     }
     if (anew) follower.begin_waits_anew();
-    for (Inclusion& one : inclusions) one.done.set_value(follower.include(one.child, one.target));
+    for (Order& order : orders) order.done.set_value(order.work(follower));
   }
   follower.let_go();
 }
 
+Status PtraceEngine::add(PtraceTarget target) {
+  return ask([&](Follower& follower) { return follower.add(std::move(target)); });
+}
+
 Status PtraceEngine::include(pid_t child, pid_t target) {
+  return ask([=](Follower& follower) { return follower.include(child, target); });
+}
+
+Status PtraceEngine::ask(std::function<Status(Follower&)> work) {
   std::future<Status> done;
   {
     const std::lock_guard lock(mutex_);
     if (!bell_) return fail(Exit::kFailed, "the ptrace engine has ended");
-    Inclusion& one = inclusions_.emplace_back(Inclusion{child, target, {}});
-    done = one.done.get_future();
+    Order& order = orders_.emplace_back(Order{std::move(work), {}});
+    done = order.done.get_future();
     bell_->ring();
   }
   return done.get();

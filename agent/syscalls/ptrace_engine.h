@@ -11,6 +11,7 @@
 
 #include <sys/types.h>
 
+#include <functional>
 #include <future>
 #include <memory>
 #include <mutex>
@@ -25,6 +26,8 @@
 
 namespace time_chaos::syscalls {
 
+class Follower;
+
 class PtraceEngine {
  public:
   // Returns once all threads of all targets are followed: every call that begins from then on is
@@ -37,6 +40,8 @@ class PtraceEngine {
   PtraceEngine& operator=(PtraceEngine&&) = delete;
   ~PtraceEngine() { stop(); }
 
+  // One more target: returns once all its threads are followed. An error leaves it as it was.
+  Status add(PtraceTarget target);
   // A child that a target has forked before start(): follows it as those that come after. kNoTarget
   // when it has ended.
   Status include(pid_t child, pid_t target);
@@ -59,21 +64,21 @@ class PtraceEngine {
   void stop();
 
  private:
-  explicit PtraceEngine(std::vector<PtraceTarget> targets) : targets_(std::move(targets)) {}
-  void trace(std::promise<Status> attached);
+  PtraceEngine() = default;
+  void trace(std::vector<PtraceTarget> targets, std::promise<Status> attached);
 
-  std::vector<PtraceTarget> targets_;
   Ledger ledger_;
-  struct Inclusion {
-    pid_t child = 0;
-    pid_t target = 0;
+  // What the tracer's thread is asked to do.
+  struct Order {
+    std::function<Status(Follower&)> work;
     std::promise<Status> done;
   };
-  std::mutex mutex_;  // bell_, stopping_, anew_, inclusions_
+  Status ask(std::function<Status(Follower&)> work);
+  std::mutex mutex_;  // bell_, stopping_, anew_, orders_
   std::optional<Doorbell> bell_;
   bool stopping_ = false;
   bool anew_ = false;
-  std::vector<Inclusion> inclusions_;
+  std::vector<Order> orders_;
   std::once_flag stopped_;
   std::thread tracer_;
 };

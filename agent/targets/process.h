@@ -120,6 +120,8 @@ class Process {
 // name it again around them. `allowed_tracer`, a process id, may trace it (0: nobody).
 Status check_targetable(const Process& process, pid_t allowed_tracer = 0);
 
+// TASK_COMM_LEN without the end: the rest of a longer name is not kept by the kernel.
+inline constexpr size_t kCommLength = 15;
 // The processes whose comm is `name` (at most 15 bytes, as the kernel keeps it; longer names match
 // by their first 15), ascending, without the agent itself, threads and zombies.
 std::vector<pid_t> find_by_name(std::string_view name);

@@ -1,6 +1,7 @@
 // Descendants of a target with the ptrace engine: their clocks are the target's as long as the
 // agent lives, whoever of their parents has ended, and their own from then on.
 #include <csignal>
+#include <thread>
 
 #include "tests/live/harness/support.h"
 
@@ -75,6 +76,9 @@ TEST(Children, WhoseParentHasEndedStayShiftedUntilTheAgentEnds) {
   ASSERT_VALUE(const auto set, set_offset(heirs.child, "2h"));
   EXPECT_STATUS(check(heirs, "child", hours{2}));
   EXPECT_STATUS(check(heirs, "execed", hours{2}));
+  ASSERT_VALUE(const auto by_program, set_offset(heirs.execed, "3h"));  // that has no page itself
+  EXPECT_STATUS(check(heirs, "child", hours{3}));
+  EXPECT_STATUS(check(heirs, "execed", hours{3}));
   ASSERT_VALUE(const Outcome outcome, held.agent.stop());
   EXPECT_EQ(outcome.status, (ExitStatus{0, 0})) << outcome.text();
   EXPECT_EQ(member(outcome.event("recovered"), "pid"), heirs.child) << outcome.text();
@@ -87,6 +91,27 @@ TEST(Children, WhoseParentHasEndedStayShiftedUntilTheAgentEnds) {
   EXPECT_TRUE(entry(status, heirs.child).is_null() ||
               member(entry(status, heirs.child), "state") == "inert");
   EXPECT_TRUE(entry(status, heirs.execed).is_null());
+}
+
+TEST(Children, AProgramIsSetByItsTargetsPage) {
+  ASSERT_VALUE(Heirs heirs, start_heirs());
+  ASSERT_VALUE(HeldShift held, shift_heirs(heirs, true));
+  ASSERT_VALUE(const auto set, set_offset(heirs.execed, "2h"));
+  EXPECT_EQ(member(set, "pid"), heirs.family.pid()) << set;
+  for (const char* role : {"parent", "child", "execed"}) {
+    EXPECT_STATUS(check(heirs, role, hours{2}));
+  }
+  // With nobody left but the program, nobody has its page.
+  ASSERT_STATUS(heirs.family.write_line("end"));
+  ASSERT_VALUE(const auto gone, held.agent.wait_event("gone"));
+  ASSERT_EQ(::kill(heirs.child, SIGKILL), 0);
+  for (int i = 0; i < 100 && tracer_of(heirs.child) > 0; ++i) {
+    std::this_thread::sleep_for(Milliseconds{20});
+  }
+  ASSERT_PROGRAM(refused, 1, {"set", "--pid", std::to_string(heirs.execed), "--offset", "3h"});
+  EXPECT_THAT(refused.err, testing::HasSubstr("start it anew")) << refused.text();
+  EXPECT_TRUE(is_one_error_line(refused.err));
+  EXPECT_STATUS(check(heirs, "execed", hours{2}));
 }
 
 // Without a tracer, too: forked children become targets of their own.

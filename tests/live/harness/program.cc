@@ -69,6 +69,14 @@ Result<Agent> Agent::start(const Arguments& arguments, const std::vector<std::st
   return Agent(std::move(child));
 }
 
+Result<Agent> Agent::start_through(const Arguments& through, const Arguments& arguments) {
+  Arguments argv = through;
+  const Arguments line = command_line(arguments);
+  argv.insert(argv.end(), line.begin(), line.end());
+  TC_TRY(Child child, Child::spawn({argv, {}, false}));
+  return Agent(std::move(child));
+}
+
 Result<nlohmann::json> Agent::wait_event(const std::string& name, Milliseconds timeout) {
   const auto end = Clock::now() + timeout;
   for (;;) {

@@ -41,6 +41,8 @@ Result<Outcome> run_program(const Arguments& arguments, const RunOptions& option
 class Agent {
  public:
   static Result<Agent> start(const Arguments& arguments, const std::vector<std::string>& env = {});
+  // By another program, `through`, which is given the agent's command line.
+  static Result<Agent> start_through(const Arguments& through, const Arguments& arguments);
 
   // The next event of that name; others before it are skipped (but kept in `seen`). The error of an
   // agent that ended instead holds its status and what it said.

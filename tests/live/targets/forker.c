@@ -8,16 +8,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 
-#include "reading.h"
-
-static void print_for_ever(const char* role) {
-  char prefix[64];
-  snprintf(prefix, sizeof prefix, "%s %d ", role, (int)getpid());
-  for (;;) {
-    print_reading(prefix);
-    sleep_ms(20);
-  }
-}
+#include "printing.h"
 
 static void start_child(const char* command, const char* self) {
   pid_t parent = getpid();

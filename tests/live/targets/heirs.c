@@ -6,16 +6,7 @@
 #include <signal.h>
 #include <string.h>
 
-#include "reading.h"
-
-static void print_for_ever(const char* role) {
-  char prefix[64];
-  snprintf(prefix, sizeof prefix, "%s %d ", role, (int)getpid());
-  for (;;) {
-    print_reading(prefix);
-    sleep_ms(20);
-  }
-}
+#include "printing.h"
 
 static void start_children(void) {
   if (fork() == 0) print_for_ever("child");

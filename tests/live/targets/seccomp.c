@@ -1,5 +1,5 @@
-// seccomp kill|errno|allow: prints its clocks behind a filter that kills the process at mmap and
-// its kin, or fails them with EPERM, or allows everything (but is there).
+// seccomp kill|errno|allow [NAME]: prints its clocks behind a filter that kills the process at mmap
+// and its kin, or fails them with EPERM, or allows everything (but is there). Takes NAME behind it.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <linux/filter.h>
@@ -29,6 +29,7 @@ int main(int argc, char** argv) {
   print_reading("");  // everything that libc does once is done before the filter
   if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return 2;
   if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0) return 2;
+  if (argc > 2) prctl(PR_SET_NAME, argv[2]);
   for (;;) {
     print_reading("");
     sleep_ms(20);

@@ -9,16 +9,7 @@
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
-#include "reading.h"
-
-static void print_for_ever(const char* role) {
-  char prefix[64];
-  snprintf(prefix, sizeof prefix, "%s %d ", role, (int)getpid());
-  for (;;) {
-    print_reading(prefix);
-    sleep_ms(20);
-  }
-}
+#include "printing.h"
 
 static void run(const char* command) {
   char line[4096];

@@ -64,6 +64,68 @@ TEST(PtraceEngineLife, RefusesWithoutTouchingTheOtherTarget) {
   EXPECT_EQ(third.error().kind(), Exit::kNoTarget);
 }
 
+// A service and its next lives.
+TEST(PtraceEngineLife, TargetsCanBeAddedAlsoWhenTheLastHasEnded) {
+  const auto reader = [](SharedMemory& shared) {
+    return [&shared] {
+      in_threads(3, [&](size_t) { read_clocks_forever(shared.get()); });
+      return 0;
+    };
+  };
+  SharedMemory quick;
+  Target first([&] {
+    while (!quick->quit) ::usleep(1000);
+    return 0;
+  });
+  auto engine = start(first.pid());
+  for (int life = 0; life < 3; life++) {
+    SCOPED_TRACE(life);
+    SharedMemory shared;
+    Target next(reader(shared));
+    ASSERT_TRUE(eventually([&] { return shared->ready == 3; }));
+    const Status added = engine->add(shifted_target(next.pid()));
+    ASSERT_TRUE(added) << added.error().line();
+    EXPECT_FALSE(engine->idle());
+    EXPECT_FALSE(engine->add(shifted_target(next.pid()))) << "it is there already";
+    shared->phase = 1;
+    ASSERT_TRUE(eventually([&] { return shared->phases[1].shifted > 30; }));
+    EXPECT_EQ(shared->phases[1].real, 0U);
+    EXPECT_EQ(shared->phases[1].wrong, 0U);
+    shared->quit = true;
+    quick->quit = true;
+    ASSERT_TRUE(eventually([&] { return engine->idle(); })) << "all have ended";
+  }
+  engine->stop();
+}
+
+// One of its threads is somebody else's already.
+TEST(PtraceEngineLife, ATargetThatCannotBeAddedIsLetGo) {
+  SharedMemory shared;
+  Target first([] { return ::pause(); });
+  Target other([&] {
+    in_threads(2, [&](size_t index) {
+      if (index == 1) shared->values[0] = ::gettid();
+      read_clocks_forever(shared.get());
+    });
+    return 0;
+  });
+  ASSERT_TRUE(eventually([&] { return shared->ready == 2 && shared->values[0] != 0; }));
+  auto engine = start(first.pid());
+  auto seized = tracee::SeizedThread::seize(other.pid(), static_cast<pid_t>(shared->values[0]));
+  ASSERT_TRUE(seized) << seized.error().line();
+  const Status added = engine->add(shifted_target(other.pid()));
+  ASSERT_FALSE(added);
+  EXPECT_THAT(added.error().line(), HasSubstr("already traced"));
+  EXPECT_EQ(tracer_of(other.pid()), 0);
+  shared->phase = 1;
+  ASSERT_TRUE(eventually([&] { return shared->phases[1].real > 30; }));
+  EXPECT_EQ(shared->phases[1].shifted, 0U);
+  ASSERT_TRUE(seized->interrupt());
+  ASSERT_TRUE(seized->detach());
+  EXPECT_NE(tracer_of(first.pid()), 0) << "the others are followed on";
+  engine->stop();
+}
+
 std::vector<pid_t> helpers() {
   std::vector<pid_t> found;
   for (const pid_t pid : targets::find_by_name("tc-doorbell")) {

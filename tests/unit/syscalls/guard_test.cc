@@ -7,11 +7,15 @@
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/timex.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <csignal>
 #include <cstddef>
+#include <optional>
+#include <random>
 
 #include "target.h"
 
@@ -32,12 +36,12 @@ constexpr Calls kSettings[] = {
     {SYS_settimeofday, 0, kBad, EFAULT},
 };
 
-// A filter that kills the process for any number above 1000, -1 included.
-void kill_unknown_calls() {
+// A filter with that answer for any number above 1000, -1 included.
+void filter_unknown_calls(uint32_t answer) {
   sock_filter filter[] = {
       BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
       BPF_JUMP(BPF_JMP | BPF_JGT | BPF_K, 1000, 0, 1),
-      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+      BPF_STMT(BPF_RET | BPF_K, answer),
       BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
   };
   const sock_fprog program{4, filter};
@@ -75,11 +79,11 @@ void expect(const Shared& shared, size_t at, bool followed) {
   EXPECT_EQ(shared.values[at++], -EFAULT);
 }
 
-void check(bool filtered) {
+void check(std::optional<uint32_t> filter) {
   constexpr size_t kAfter = 16;
   SharedMemory shared;
   Target target([&] {
-    if (filtered) kill_unknown_calls();
+    if (filter) filter_unknown_calls(*filter);
     call_all(shared.get(), 0);
     shared->ready = 1;
     while (shared->phase == 0) ::usleep(1000);
@@ -109,11 +113,72 @@ void check(bool filtered) {
 }
 
 TEST(PtraceGuard, SettingAClockIsRefused) {
-  check(false);
+  check(std::nullopt);
 }
 
 TEST(PtraceGuard, SettingAClockIsRefusedUnderAFilterThatKillsForUnknownCalls) {
-  check(true);
+  check(SECCOMP_RET_KILL_PROCESS);
+}
+
+TEST(PtraceGuard, SettingAClockIsRefusedUnderAFilterWithAnErrorForUnknownCalls) {
+  check(SECCOMP_RET_ERRNO | EBADF);
+}
+
+// A tracer that is killed in the middle of a refusal leaves nothing behind but the call's result.
+void kill_at_refusals(std::optional<uint32_t> filter) {
+  SharedMemory shared;
+  Target target([&] {
+    if (filter) filter_unknown_calls(*filter);
+    shared->ready = 1;
+    while (!shared->quit) {
+      int64_t first = kBad;
+      int64_t second = 0;
+      int64_t result = 0;
+      asm volatile("syscall"
+                   : "=a"(result), "+D"(first), "+S"(second)
+                   : "a"(SYS_settimeofday)
+                   : "rcx", "r11", "memory");
+      shared->values[result == -EPERM ? 0 : 1]++;
+      if (first != kBad || second != 0) shared->values[2]++;
+      // 0: a call that does nothing was made instead.
+      const bool known = result == -EPERM || result == -EFAULT || result == -EBADF || result == 0;
+      if (!known) shared->values[3]++;
+    }
+    return 0;
+  });
+  ASSERT_TRUE(eventually([&] { return shared->ready == 1; }));
+  std::mt19937 random(1);
+  std::uniform_int_distribution<useconds_t> moment(0, 2'000);
+  for (int i = 0; i < 150; i++) {
+    const int64_t refused = shared->values[0];
+    const pid_t agent = ::fork();
+    ASSERT_GE(agent, 0);
+    if (agent == 0) {
+      const auto engine = syscalls::PtraceEngine::start({shifted_target(target.pid())});
+      while (engine) ::pause();
+      ::_exit(1);
+    }
+    ASSERT_TRUE(eventually([&] { return shared->values[0] > refused; })) << "round " << i;
+    ::usleep(moment(random));
+    ::kill(agent, SIGKILL);
+    ASSERT_EQ(::waitpid(agent, nullptr, 0), agent);
+  }
+  shared->quit = true;
+  EXPECT_EQ(target.wait(), 0);
+  EXPECT_EQ(shared->values[2], 0) << "registers";
+  EXPECT_EQ(shared->values[3], 0) << "results";
+}
+
+TEST(PtraceGuard, KilledInTheMiddle) {
+  kill_at_refusals(std::nullopt);
+}
+
+TEST(PtraceGuard, KilledInTheMiddleUnderAFilter) {
+  kill_at_refusals(SECCOMP_RET_ERRNO | EBADF);
+}
+
+TEST(PtraceGuard, KilledInTheMiddleUnderAFilterThatKills) {
+  kill_at_refusals(SECCOMP_RET_KILL_PROCESS);
 }
 
 }  // namespace

@@ -17,7 +17,7 @@ namespace {
 int capabilities_left(bool seccomp, const std::function<bool(uint64_t)>& right) {
   const pid_t child = ::fork();
   if (child == 0) {
-    if (!drop_privileges(seccomp)) ::_exit(2);
+    if (!drop_privileges({.seccomp = seccomp})) ::_exit(2);
     const auto status = targets::read_status(::getpid());
     ::_exit(status && right(status->effective_capabilities) ? 0 : 1);
   }
@@ -48,7 +48,7 @@ TEST(Privileges, AreNoneForWhoHasNone) {
   const pid_t child = ::fork();
   if (child == 0) {
     if (::geteuid() == 0 && ::setuid(65534) != 0) ::_exit(3);
-    ::_exit(drop_privileges(false) ? 0 : 1);
+    ::_exit(drop_privileges({}) ? 0 : 1);
   }
   int status = 0;
   ::waitpid(child, &status, 0);

@@ -167,6 +167,8 @@ def restarted():
         second = stage.watch("mixed", 2)
         _, text = time_chaos("status")
         check(f"{second.pid} watch_mixed" in text, "status does not show the restarted program:", text)
+        check("--name watch_mixed is followed by bpf" in text, "status does not say how:", text)
+        agent.wait_for(lambda line: line.startswith(f"{second.pid} watch_mixed has come by"))
         read_once_more([second])
         moments = [recover(agent)]
         check(f"recovered {second.pid}" in agent.text(), "the agent does not name it:", agent.text())
@@ -234,7 +236,7 @@ def names_in_a_container():
 
 
 def control_group():
-    """All of a control group, what is started in it later included, and nothing beside it."""
+    """All of a control group, what is started in it and what is moved into it later included, and nothing beside it."""
     if kernel.release() < (5, 15):
         raise Skip("programs in this kernel cannot ask for control groups")
     before = kernel.bpf_objects()
@@ -248,19 +250,28 @@ def control_group():
         return stage.program("/targets/watch_mixed", "1", preexec_fn=move)
 
     with Stage() as stage:
-        first, beside = start_in(group), stage.watch("mixed", 1)
+        first, beside, moved = start_in(group), stage.watch("mixed", 1), stage.watch("mixed", 1)
         agent = stage.agent([], "--cgroup=/sys/fs/cgroup/tc-test", f"--offset={-HOUR}s")
         wait_until_shifted(agent, [first])
         first.process.send_signal(signal.SIGKILL)
         second = start_in(group)
         _, text = time_chaos("status", "--cgroup=/tc-test")
         check(f"{second.pid} watch_mixed" in text, "status does not show the one started later:", text)
-        read_once_more([second, beside])
-        moments = [recover(agent)]
-        read_once_more([second, beside])
-        second.end()
-        beside.end()
+        read_once_more([second, beside, moved])
+        shifting = now()
+        with open(group + "/cgroup.procs", "w") as file:
+            file.write(str(moved.pid))
+        agent.wait_for(lambda line: line.startswith(f"{moved.pid} watch_mixed has come by"))
+        agent.wait_for(lambda _: sum(line.startswith("checked:") for line in agent.lines) == 2)
+        moments = [(shifting, now())]
+        read_once_more([second, beside, moved])
+        moments.append(recover(agent))
+        read_once_more([second, beside, moved])
+        for program in (second, beside, moved):
+            program.end()
         check_spans(beside, [0], [])
+        check_spans(moved, [0, -HOUR, 0], moments, lambda way: not bpf_cannot_shift(way), order=False)
+        del moments[0]
         readings = check_spans(second, [0, HOUR], moments, lambda way: not bpf_cannot_shift(way), order=False)
     os.rmdir(group)
     os.rmdir("/sys/fs/cgroup/tc-test")

@@ -1,0 +1,79 @@
+// The agent's work from its first target to its last recovery, in steps: conduct.cc begins,
+// conduct_followers.cc takes in who comes later, conduct_stay.cc stays and recovers.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "agent/experiment/conduct.h"
+#include "agent/experiment/family.h"
+#include "agent/experiment/followers.h"
+
+namespace time_chaos::experiment {
+
+class Conductor {
+ public:
+  Conductor(const ShiftRequest& request, Events& events) : request_(request), events_(events) {}
+
+  Exit run(bool dry_run);
+
+ private:
+  using Moment = std::chrono::steady_clock::time_point;
+
+  // A target, or, when all targets have ended, one that came of them.
+  struct Running {
+    targets::Process process;
+    FamilyName family;  // it, its children, and what they executed
+    bool gone = false;
+    std::shared_ptr<const clock::Program> program;  // of which it has a part at a time
+  };
+
+  Exit refuse(const Error& error);
+  void fail_with(const Error& error);
+  Exit foretell(std::vector<targets::Process> processes);
+  Result<std::vector<PlannedTarget>> plan(std::vector<targets::Process> processes,
+                                          const SyscallChoice& choice);
+  Status shift(PlannedTarget& target, const ShiftRequest& request, size_t place);
+  Status follow_syscalls();
+  [[nodiscard]] Status drop_privileges() const;
+
+  // Before anything changes: who comes from then on is not missed.
+  Status listen_for_followers();
+  // The targets that are there are what those who come are to be like.
+  Status follow_selectors();
+  [[nodiscard]] const Running& first_of(const targets::Selector& selector) const;
+  void set_model(size_t selector, const Running& running);
+  void meet_followers(std::optional<Moment> end);
+  void meet(const Followers::Candidate& candidate, std::optional<Moment> end);
+  // It is a target already: a child of one, or one of BPF's.
+  bool serves(const Followers::Candidate& candidate);
+  Status take_in(const Followers::Candidate& candidate, const ShiftRequest& request);
+  // A family of which nobody is left needs no memory.
+  void forget_ended();
+
+  void stay(Lifetime& lifetime);
+  [[nodiscard]] std::vector<int> pidfds();
+  void note_end(size_t target);
+  [[nodiscard]] std::optional<Moment> refill_due(Moment now) const;
+  void renew_all(std::optional<Moment> end);
+  bool anyone_left();
+  void end_following();
+  void report_released(pid_t pid);
+  [[nodiscard]] std::vector<Carrier> members_of(const Running& running) const;
+  void recover_all();
+  void recover(const Carrier& member);
+
+  ShiftRequest request_;
+  Events& events_;
+  std::vector<Running> running_;
+  std::optional<SyscallSide> side_;
+  std::optional<Followers> followers_;
+  ScopedFd notice_;
+  Moment began_;
+  int good_ = 0;
+  Exit worst_ = Exit::kOk;
+};
+
+}  // namespace time_chaos::experiment

@@ -1,0 +1,83 @@
+// Followers: processes that come under a selected name or into a selected control group while the
+// agent is there. Who is to be looked at, when, and what they are to be shown.
+#pragma once
+
+#include <chrono>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <tuple>
+#include <vector>
+
+#include "agent/experiment/bpf_place.h"
+#include "agent/experiment/followed_page.h"
+#include "agent/experiment/request.h"
+#include "agent/targets/arrivals.h"
+#include "agent/targets/process.h"
+
+namespace time_chaos::experiment {
+
+class Followers {
+ public:
+  using Moment = std::chrono::steady_clock::time_point;
+
+  // Listens from here on. kNoTarget: there is no such control group.
+  static Result<Followers> listen(const Selection& selection);
+
+  [[nodiscard]] const targets::Arrivals& arrivals() const { return arrivals_; }
+  // Whoever executes something under a name becomes a target without us: it need not be looked for.
+  void leave_names_to_bpf() { names_by_bpf_ = true; }
+  // For poll(2); -1: nothing to wait for.
+  [[nodiscard]] int fd() const { return arrivals_.fd(); }
+  // When somebody is to be looked for even if fd() says nothing.
+  [[nodiscard]] std::optional<Moment> due() const;
+
+  struct Candidate {
+    targets::Process process;
+    size_t selector = 0;
+  };
+  // Who has come, and is to be shifted or refused; each until it is settled.
+  std::vector<Candidate> look();
+  // Its case is closed, until it executes another program.
+  void settle(const targets::Process& process);
+  // It could not be shifted. True: it is refused for good. A process that has just been executed
+  // may not be ready: where the error can be of that kind, it is a candidate once more.
+  bool refuse(const targets::Process& process, const Error& error);
+
+  // Where to see what targets show: the latest that came by the selector.
+  struct Model {
+    std::shared_ptr<FollowedPage> page;  // else
+    std::optional<BpfPlace> place;
+    std::shared_ptr<const clock::Program> program;
+  };
+  void set_model(size_t selector, Model model);
+  [[nodiscard]] bool has_model(size_t selector) const { return models_.contains(selector); }
+  // What followers are to show; nothing: what the request says. Monotonic clocks begin anew in
+  // every process.
+  std::optional<Continued> shown(size_t selector, const std::string& experiment);
+
+ private:
+  explicit Followers(targets::Arrivals arrivals) : arrivals_(std::move(arrivals)) {}
+
+  // A process, and the program that it runs: where its stack began.
+  using Identity = std::tuple<pid_t, uint64_t, uint64_t>;
+  static Identity identity(const targets::Process& process);
+  [[nodiscard]] std::optional<std::chrono::seconds> period() const;
+  void forget_ended();
+
+  targets::Arrivals arrivals_;
+  bool names_by_bpf_ = false;
+  Moment next_look_ = Moment::min();
+  std::set<Identity> settled_;
+  std::set<Identity> refused_;
+  struct Doubt {
+    size_t selector = 0;
+    int failures = 0;
+    Moment again = Moment::max();
+  };
+  std::map<Identity, Doubt> doubts_;
+  std::map<size_t, Model> models_;
+};
+
+}  // namespace time_chaos::experiment
