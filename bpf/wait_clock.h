@@ -95,7 +95,8 @@ __attribute__((noinline)) int tchaos_look(__u32 number) {
   struct question* question = bpf_map_lookup_elem(&tchaos_question, &zero);
   if (!question || question->found.found) return 0;
   struct tc_clock_page* page = bpf_map_lookup_elem(&tchaos_pages, &question->page);
-  __u64 index = question->clock, i = number, next = i + 1;
+  /* Masked, because 6.12's verifier gets lost over numbers that it takes for related. */
+  __u64 index = question->clock, i = number & 15, next = (number + 1) & 15;
   barrier_var(index);
   barrier_var(i);
   barrier_var(next);
