@@ -76,7 +76,7 @@ unit_programs() {
 build_release() {
   local targets=(all bench)
   configure release || return
-  if ((${#kernel[@]})); then targets=(time-chaos vm_targets unit_syscalls); fi
+  if ((${#kernel[@]})); then targets=(time-chaos vm_targets unit_syscalls unit_library); fi
   if $quick; then mapfile -t targets < <(unit_programs build); fi
   ninja -C build -j "$jobs" --quiet "${targets[@]}"
 }
