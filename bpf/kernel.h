@@ -22,8 +22,17 @@ struct thread_info {
   __u32 status; /* TS_COMPAT while a 32-bit call is served */
 };
 
+struct ns_common {
+  unsigned int inum; /* as in /proc/PID/ns */
+};
+
+struct pid_namespace {
+  struct ns_common ns;
+};
+
 struct upid {
   int nr;
+  struct pid_namespace* ns;
 };
 
 struct pid {

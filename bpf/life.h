@@ -23,8 +23,27 @@ static __always_inline void at_fork(struct task_struct* child) {
         bpf_map_update_elem(&tchaos_targets, &tgid, &entry, BPF_ANY) == 0);
 }
 
+/* The agent's pid namespace, by its inode; 0: the initial one, which shows every process. */
+const volatile __u32 tchaos_pid_namespace = 0;
+
+/* At most so many are within each other (MAX_PID_NS_LEVEL, include/linux/pid_namespace.h). */
+#define MOST_PID_NAMESPACES 33
+
+/* The agent's /proc shows this process: it lives in the agent's pid namespace or in one below. */
+static __always_inline bool seen_by_agent(struct task_struct* task) {
+  if (!tchaos_pid_namespace) return true;
+  struct pid* ids = BPF_CORE_READ(task, thread_pid);
+  __u32 deepest = BPF_CORE_READ(ids, level);
+  char* numbers = (char*)ids + bpf_core_field_offset(struct pid, numbers);
+  for (__u32 level = 0; level < MOST_PID_NAMESPACES && level <= deepest; level++) {
+    struct upid* number = (struct upid*)(numbers + level * bpf_core_type_size(struct upid));
+    if (BPF_CORE_READ(number, ns, ns.inum) == tchaos_pid_namespace) return true;
+  }
+  return false;
+}
+
 /* Programs here may ask for control groups (since 5.15). */
-const volatile bool tchaos_knows_cgroups = false;
+const volatile __u32 tchaos_knows_cgroups = 0; /* no bool: C++ has no _Bool */
 
 /* The page of the nearest control group above this process that is followed. */
 static __always_inline __u32* page_of_cgroups(void) {
@@ -47,12 +66,12 @@ static __always_inline void at_followed_exec(struct linux_binprm* program) {
   bpf_get_current_comm(comm, sizeof comm);
   __u32* page = bpf_map_lookup_elem(&tchaos_names, comm);
   if (!page) page = page_of_cgroups();
-  if (!page) {
+  struct task_struct* task = (struct task_struct*)bpf_get_current_task();
+  if (!page || !seen_by_agent(task)) {
     bpf_map_delete_elem(&tchaos_targets,
                         &tgid); /* of an earlier process, or of one that is alone */
     return;
   }
-  struct task_struct* task = (struct task_struct*)bpf_get_current_task();
   struct tc_bpf_target entry = {.page = *page, .flags = TC_BPF_EXECED | TC_BPF_KNOWN};
   entry.started_first = entry.started_last = BPF_CORE_READ(task, group_leader, start_boottime);
   bool entered = bpf_map_update_elem(&tchaos_targets, &tgid, &entry, BPF_ANY) == 0;

@@ -25,6 +25,7 @@ run() {
 }
 run "What a call costs (median; ratio to native, round by round)" bench_calls
 run "How long an attach stops its target" bench_stop
+run "A program that changes its own clock" bench_library
 run "The program" bench_agent
 run "The agent's steps" bench_page
 run "A BPF program that does nothing" bench_bpf

@@ -18,7 +18,7 @@ LEVELS = [
     ["tracee"],
     ["payload", "clock", "elf", "bpf"],
     ["vdso", "syscalls"],
-    ["experiment"],
+    ["experiment", "library"],
     ["cli"],
 ]
 LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}

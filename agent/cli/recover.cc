@@ -5,6 +5,7 @@
 
 #include "agent/cli/commands.h"
 #include "agent/cli/output.h"
+#include "agent/experiment/bpf_place.h"
 #include "agent/experiment/family.h"
 #include "agent/experiment/report.h"
 #include "agent/experiment/undo.h"
@@ -65,6 +66,8 @@ int run(const RecoverOptions& options) {
     options.output.json ? say(experiment::released_json(pid, name))
                         : say(experiment::released_text(pid, name));
   }
+  // What outlived its last target costs every process of the machine something.
+  if (selection->all) experiment::end_unused(experiment::running_engines());
   return tally.exit_code();
 }
 

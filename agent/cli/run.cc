@@ -53,6 +53,8 @@ int run(const RunOptions& options) {
   const auto ended = experiment::launch(
       *request, options.command,
       [&](const experiment::Shifted& shifted, const experiment::SyscallChoice& choice) {
+        const std::string escapes = experiment::hidden_time_text(shifted, choice);
+        if (!escapes.empty()) std::fprintf(stderr, "time-chaos: %s\n", escapes.c_str());
         if (!options.output.verbose) return;
         std::fprintf(stderr, "time-chaos: %s\n", experiment::text(choice, true).c_str());
         std::fprintf(stderr, "time-chaos: %s\n", experiment::text(shifted, true).c_str());

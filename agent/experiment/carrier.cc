@@ -26,8 +26,14 @@ Status check_reach(const Carrier& carrier) {
 
 Result<std::optional<Carrier>> carrier_of(targets::Process process, const Engines& engines) {
   const pid_t pid = process.pid();
-  TC_TRY(auto found, vdso::find_experiment(pid));
-  if (found) {
+  auto looked = vdso::find_experiment(pid);
+  if (!looked) {
+    // Its memory may be closed to us where nothing of ours is in it.
+    auto place = place_of(pid, engines);
+    if (!place || !was_executed(pid, *place)) return fail(looked.error());
+    return carrier_at(std::move(process), std::move(place), true);
+  }
+  if (auto& found = *looked) {
     auto place = found->code != 0 ? place_of(pid, found->page, engines) : std::nullopt;
     return std::optional(Carrier{std::move(process), std::move(*found), std::move(place), false});
   }

@@ -1,9 +1,7 @@
 #include "agent/experiment/launch.h"
 
-#include <fmt/format.h>
 #include <poll.h>
 #include <sys/signalfd.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -12,42 +10,14 @@
 
 #include "agent/experiment/change.h"
 #include "agent/experiment/family.h"
+#include "agent/experiment/start.h"
 #include "agent/experiment/undo.h"
-#include "agent/tracee/spawn.h"
 
 namespace time_chaos::experiment {
 namespace {
 
 // Those that a supervisor or a user sends to end or to notify a command.
 constexpr int kPassedOn[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2};
-
-// A child that must not outlive a failure.
-class Child {
- public:
-  explicit Child(pid_t pid) : pid_(pid) {}
-  Child(const Child&) = delete;
-  Child& operator=(const Child&) = delete;
-  Child(Child&&) = delete;
-  Child& operator=(Child&&) = delete;
-  ~Child() {
-    if (ended_) return;
-    ::kill(pid_, SIGKILL);
-    (void)wait();
-  }
-  [[nodiscard]] pid_t pid() const { return pid_; }
-  int wait() {
-    int status = 0;
-    while (::waitpid(pid_, &status, 0) < 0 && errno == EINTR) {
-    }
-    ended_ = true;
-    return status;
-  }
-  void reaped() { ended_ = true; }
-
- private:
-  pid_t pid_;
-  bool ended_ = false;
-};
 
 Result<ScopedFd> signals_as_fd(sigset_t* before) {
   sigset_t set;
@@ -140,24 +110,21 @@ void recover_left_behind(const FamilyName& family, const ShiftRequest& request, 
 
 }  // namespace
 
-Result<Ended> launch(const ShiftRequest& asked, const std::vector<std::string>& command,
+Result<Ended> launch(const ShiftRequest& asked, const std::vector<std::string>& words,
                      const std::function<void(const Shifted&, const SyscallChoice&)>& started) {
   sigset_t mask;
   TC_TRY(const ScopedFd signals, signals_as_fd(&mask));
-  TC_TRY(const pid_t pid, tracee::spawn_stopped(command, mask));
-  Child child(pid);
-  TC_TRY(auto process, targets::Process::open(pid));
   TC_TRY(auto side, SyscallSide::begin(asked, 1));
   ShiftRequest request = asked;
   request.clocks.start = clock::read_host_clocks();
-  TC_TRY(auto planned, plan_target(std::move(process), request, side.choice()));
-  TC_TRY(const Shifted shifted, shift_target(planned, request, side, 0));
+  TC_TRY(StartedCommand command, start_command(words, mask, request, side));
+  const pid_t pid = command.child.pid();
   TC_CHECK(side.follow({pid}, request));
-  const FamilyName family{planned.page_identity, planned.bpf};
-  Feeder feeder(planned, side, family, request.experiment);
-  started(shifted, side.choice());
-  if (::kill(pid, SIGCONT) != 0) return fail_errno("start the command");
-  wait_for_end(planned.process, signals.get(), feeder);
+  const FamilyName family{command.planned.page_identity, command.planned.bpf};
+  Feeder feeder(command.planned, side, family, request.experiment);
+  started(command.shifted, side.choice());
+  if (command.stopped && ::kill(pid, SIGCONT) != 0) return fail_errno("start the command");
+  wait_for_end(command.planned.process, signals.get(), feeder);
   Ended ended;
   auto* const following = side.following();
   if (following != nullptr) {
@@ -167,10 +134,10 @@ Result<Ended> launch(const ShiftRequest& asked, const std::vector<std::string>& 
   recover_left_behind(family, request, ended);
   end_unused(side.engines());
   if (const auto status = following != nullptr ? following->exit_status(pid) : std::nullopt) {
-    child.reaped();
+    command.child.reaped();
     ended.wait_status = *status;
   } else {
-    ended.wait_status = child.wait();
+    ended.wait_status = command.child.wait();
   }
   return ended;
 }

@@ -22,9 +22,9 @@ struct Ended {
 };
 
 // The command runs in the foreground: it keeps the terminal, and signals that ask us to end are
-// passed on to it. `started` hears of the shift before the command's first instruction. A command
-// that cannot be shifted is not started. Children that outlive it are recovered when it has ended.
-// kNoTarget when there is no such command.
+// passed on to it. `started` hears of the shift before the command's first instruction, or, without
+// ptrace, just after it. A command that cannot be shifted is not started. Children that outlive it
+// are recovered when it has ended. kNoTarget when there is no such command.
 Result<Ended> launch(const ShiftRequest& request, const std::vector<std::string>& command,
                      const std::function<void(const Shifted&, const SyscallChoice&)>& started);
 

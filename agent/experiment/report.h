@@ -26,6 +26,8 @@ std::string text(const Node& node, bool verbose);        // the same, with its p
 // What the ptrace engine did for a target and its descendants.
 std::string text(pid_t pid, const syscalls::Counters& counters);
 std::string escaped_text(uint64_t programs);
+// Of a command whose vDSO is hidden where BPF cannot shift time(2); else empty.
+std::string hidden_time_text(const Shifted& shifted, const SyscallChoice& choice);
 
 Json json(const SyscallChoice& choice);
 Json json(const PlannedTarget& planned, const ShiftRequest& request, const SyscallChoice& choice);

@@ -1,5 +1,6 @@
 // The lines for people.
 #include <fmt/format.h>
+#include <time.h>
 
 #include "agent/experiment/owner.h"
 #include "agent/experiment/page_words.h"
@@ -148,13 +149,15 @@ std::string text(const PlannedTarget& planned, const ShiftRequest& request,
 }
 
 std::string text(const Shifted& shifted, bool verbose) {
-  std::string line =
-      fmt::format("{} {} ({}): {}, {}, {}", shifted.pid, shifted.command, threads(shifted.threads),
-                  what(shifted.clocks, shifted.words),
-                  engines_text(!shifted.patches.empty(), shifted.raw_calls), stop_text(shifted));
+  std::string line = fmt::format("{} {} ({}): {}, {}, {}", shifted.pid, shifted.command,
+                                 threads(shifted.threads), what(shifted.clocks, shifted.words),
+                                 engines_text(!shifted.patches.empty(), shifted.raw_calls) +
+                                     (shifted.hidden ? " (vDSO hidden)" : ""),
+                                 stop_text(shifted));
   line += check_text(shifted.checked);
   if (verbose) {
     line += "\n  experiment " + shifted.experiment;
+    if (!shifted.no_detour.empty()) line += "\n  no detour: " + shifted.no_detour;
     if (!shifted.patches.empty()) line += "\n  " + patches_text(shifted.patches);
     if (shifted.until)
       line += fmt::format("\n  ends by itself at {}", moment(*shifted.until, false));
@@ -186,6 +189,15 @@ std::string text(const Changed& changed) {
                      what(changed.clocks, changed.words), microseconds(changed.took),
                      check_text(changed.checked)) +
          kept_text(changed.kept);
+}
+
+std::string hidden_time_text(const Shifted& shifted, const SyscallChoice& choice) {
+  const bool escapes = shifted.hidden && shifted.clocks.has(CLOCK_REALTIME);
+  if (!escapes || choice.no_time.empty()) return "";
+  return fmt::format(
+      "{} can read the host's time by time(), which BPF cannot shift on this kernel: its vDSO is "
+      "hidden, not detoured, because {}",
+      shifted.command, shifted.no_detour);
 }
 
 std::string escaped_text(uint64_t programs) {

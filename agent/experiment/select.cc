@@ -15,10 +15,10 @@ Result<std::vector<Carrier>> all_carriers(const Engines& engines) {
   std::vector<Carrier> carriers;
   const std::vector<pid_t> entries = processes_in(engines);
   for (const pid_t pid : targets::list_processes()) {
-    // Not permitted, or gone: not ours to see.
-    const auto found = vdso::find_experiment(pid);
     const bool entered = std::binary_search(entries.begin(), entries.end(), pid);
-    if (!found || (!*found && !entered)) continue;
+    // Not permitted, or gone: not ours to see.
+    const auto found = entered ? Result<std::optional<vdso::Found>>() : vdso::find_experiment(pid);
+    if (!entered && (!found || !*found)) continue;
     auto process = targets::Process::open(pid);
     if (!process) continue;
     auto carrier = carrier_of(std::move(*process), engines);

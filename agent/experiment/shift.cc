@@ -282,6 +282,18 @@ Result<PlannedTarget> plan_target(targets::Process process, const ShiftRequest& 
   return planned;
 }
 
+Result<PlannedTarget> plan_before_exec(targets::Process process, const ShiftRequest& request) {
+  TC_CHECK(targets::check_targetable(process));
+  // By inheritance from us: then we are a target ourselves.
+  if (const auto place = place_of(process.pid(), running_engines())) {
+    return fail(cannot_shift(process, already_there(place->engine->page(place->page))));
+  }
+  PlannedTarget target{std::move(process), 1, {}, {}, {}, {}, {}, false, true};
+  TC_TRY(target.maps, clock::plan_shift(request.clocks, clock::identity_maps(),
+                                        clock::read_host_clocks(), initial_lease(request)));
+  return target;
+}
+
 Result<Shifted> shift_target(PlannedTarget& target, const ShiftRequest& request, SyscallSide& side,
                              size_t number) {
   auto shifted = shift(target, request, side, number);

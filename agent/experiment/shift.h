@@ -47,12 +47,18 @@ struct Shifted {
   clock::ClockSet kept;
   RawCalls raw_calls = RawCalls::kUntouched;
   bool only_calls = false;  // nothing of it was stopped or written
+  bool hidden = false;      // its vDSO is hidden from it
+  std::string no_detour;    // why it is not detoured, where that was tried first
 };
 
 // Refuses what cannot be a target or carries a running experiment; plans the rest. Errors are
 // worded as "cannot shift 77 (postgres): ...".
 Result<PlannedTarget> plan_target(targets::Process process, const ShiftRequest& request,
                                   const SyscallChoice& choice);
+
+// The same of a child of ours before its exec, whose memory is of no interest: the BPF engine
+// serves the program that it will be.
+Result<PlannedTarget> plan_before_exec(targets::Process process, const ShiftRequest& request);
 
 // On any error the target is as it was before. `number`: which of the side's places is its.
 Result<Shifted> shift_target(PlannedTarget& target, const ShiftRequest& request, SyscallSide& side,

@@ -52,13 +52,6 @@ bool bpf_wanted(const ShiftRequest& request) {
   return request.syscalls == SyscallEngine::kAuto || request.syscalls == SyscallEngine::kBpf;
 }
 
-// The programs see whatever the machine executes. A name that an agent in a container was given
-// means its own processes.
-bool sees_all_processes() {
-  const auto machine = targets::read_machine();
-  return machine && machine->initial_pid_namespace;
-}
-
 }  // namespace
 
 void SyscallSide::choose_another(const ShiftRequest& request, const Error& refusal) {
@@ -129,21 +122,19 @@ std::optional<BpfPlace> SyscallSide::place(size_t n) const {
 }
 
 Status SyscallSide::keep_if_needed() {
-  if (!bpf_ || !outlive_ || kept_) return {};
-  TC_CHECK(bpf_->pin());
-  kept_ = true;
-  return {};
+  if (!bpf_ || !outlive_ || syscalls::is_pinned(bpf_->state()->id())) return {};
+  return bpf_->pin();
 }
 
 Status SyscallSide::follow_name(const std::string& name, const BpfPlace& place) {
-  if (!bpf_ || !sees_all_processes()) return {};
+  if (!bpf_) return {};
   TC_CHECK(bpf_->follow_name(name, place.page));
   expects_more_ = true;
   return {};
 }
 
 Status SyscallSide::follow_cgroup(const targets::Cgroup& cgroup, const BpfPlace& place) {
-  if (!bpf_ || !sees_all_processes() || !bpf_->knows_cgroups() || cgroup.id == 0) return {};
+  if (!bpf_ || !bpf_->knows_cgroups() || cgroup.id == 0) return {};
   TC_CHECK(bpf_->follow_cgroup(cgroup.id, place.page));
   expects_more_ = true;
   return {};

@@ -46,9 +46,9 @@ class SyscallSide {
   // must outlive this agent, it does from here on.
   Status keep_if_needed();
 
-  // What is executed under that name, or in that control group, from here on is a target of that
-  // place; until unfollow(). Nothing without BPF, in a pid namespace of
-  // our own, and for a group of version 1 or before 5.15.
+  // What is executed under that name, or in that control group, in our pid namespace or one below,
+  // is a target of that place from here on; until unfollow(). Nothing without BPF, and for a group
+  // of version 1 or before 5.15.
   Status follow_name(const std::string& name, const BpfPlace& place);
   Status follow_cgroup(const targets::Cgroup& cgroup, const BpfPlace& place);
   void unfollow();
@@ -73,7 +73,6 @@ class SyscallSide {
 
   SyscallChoice choice_;
   bool outlive_ = false;
-  bool kept_ = false;
   std::unique_ptr<syscalls::BpfEngine> bpf_;
   bool expects_more_ = false;
   Following following_;

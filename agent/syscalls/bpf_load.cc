@@ -12,6 +12,8 @@
 #include <string_view>
 
 #include "agent/syscalls/bpf_log.h"
+#include "agent/targets/namespaces.h"
+#include "agent/targets/process.h"
 #include "time_chaos/abi/bpf_state.h"
 
 namespace time_chaos::syscalls {
@@ -129,6 +131,10 @@ Result<LoadedClocks> load_clocks(const Hooks& hooks, uint32_t pages) {
       ::libbpf_probe_bpf_helper(BPF_PROG_TYPE_RAW_TRACEPOINT,
                                 BPF_FUNC_get_current_ancestor_cgroup_id, nullptr) == 1;
   skeleton->rodata->tchaos_knows_cgroups = knows_cgroups;
+  TC_TRY(const uint64_t pid_namespace, targets::namespace_inode("self", "pid"));
+  if (pid_namespace != targets::kInitialPidNamespace) {
+    skeleton->rodata->tchaos_pid_namespace = static_cast<__u32>(pid_namespace);
+  }
   bpf_program* program = nullptr;
   bpf_object__for_each_program(program, skeleton->obj) {
     bpf_program__set_autoload(program, wanted(bpf_program__name(program), hooks));

@@ -31,7 +31,7 @@ Result<Pipe> make_pipe() {
   return Pipe{ScopedFd(fds[0]), ScopedFd(fds[1])};
 }
 
-// In the child. `go` is read when the parent has seized us; execvp's errno goes into `failure`.
+// In the child. `go` is read when the parent is ready; execvp's errno goes into `failure`.
 [[noreturn]] void become(const std::vector<char*>& arguments, const sigset_t& mask, int go,
                          int failure) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -44,7 +44,7 @@ Result<Pipe> make_pipe() {
   ::_exit(127);
 }
 
-Status wait_for_exec(SeizedThread& thread, const std::string& name, int failure) {
+Status wait_for_exec(SeizedThread& thread, WaitingChild& child) {
   for (;;) {
     TC_TRY(const Stop stop, thread.wait_stop(kPatience));
     switch (stop.kind) {
@@ -53,11 +53,9 @@ Status wait_for_exec(SeizedThread& thread, const std::string& name, int failure)
         // Delivered before it returns to user mode: the new program stops with nothing executed.
         if (::kill(thread.pid(), SIGSTOP) != 0) return fail_errno("stop the new program");
         return thread.detach();
-      case Stop::Kind::kExited: {
-        int error = 0;
-        if (::read(failure, &error, sizeof error) != sizeof error) error = ECHILD;
-        return fail(Exit::kNoTarget, fmt::format("cannot run {}: {}", name, std::strerror(error)));
-      }
+      case Stop::Kind::kExited:
+        TC_CHECK(child.accepted());
+        return fail(Exit::kNoTarget, "the command was killed before it began");
       default:
         break;
     }
@@ -75,11 +73,13 @@ Status wait_stopped(pid_t child) {
 
 }  // namespace
 
-Result<pid_t> spawn_stopped(const std::vector<std::string>& command, const sigset_t& mask) {
+Result<WaitingChild> WaitingChild::fork(const std::vector<std::string>& command,
+                                        const sigset_t& mask) {
   TC_TRY(Pipe go, make_pipe());
   TC_TRY(Pipe failure, make_pipe());
   std::vector<std::string> copies = command;
   std::vector<char*> arguments;
+  arguments.reserve(copies.size() + 1);
   for (std::string& word : copies) arguments.push_back(word.data());
   arguments.push_back(nullptr);
   const pid_t child = ::fork();
@@ -88,20 +88,40 @@ Result<pid_t> spawn_stopped(const std::vector<std::string>& command, const sigse
     go.write.reset();
     become(arguments, mask, go.read.get(), failure.write.get());
   }
-  failure.write.reset();
+  return WaitingChild(child, command[0], std::move(go.write), std::move(failure.read));
+}
+
+Status WaitingChild::let_go() {
+  if (::write(go_.get(), "g", 1) != 1) return fail_errno("start the command");
+  return {};
+}
+
+// The other end of the pipe is closed by the exec, or when the child ends.
+Status WaitingChild::accepted() {
+  int error = 0;
+  ssize_t bytes = 0;
+  while ((bytes = ::read(failure_.get(), &error, sizeof error)) < 0 && errno == EINTR) {
+  }
+  if (bytes != sizeof error) return {};
+  return fail(Exit::kNoTarget, fmt::format("cannot run {}: {}", name_, std::strerror(error)));
+}
+
+Result<pid_t> spawn_stopped(const std::vector<std::string>& command, const sigset_t& mask) {
+  TC_TRY(WaitingChild child, WaitingChild::fork(command, mask));
+  const pid_t pid = child.pid();
   auto done = in_session([&]() -> Status {
-    TC_TRY(auto thread, SeizedThread::seize(child, child, PTRACE_O_TRACEEXEC));
-    if (::write(go.write.get(), "g", 1) != 1) return fail_errno("start the command");
-    return wait_for_exec(thread, command[0], failure.read.get());
+    TC_TRY(auto thread, SeizedThread::seize(pid, pid, PTRACE_O_TRACEEXEC));
+    TC_CHECK(child.let_go());
+    return wait_for_exec(thread, child);
   });
-  if (done) done = wait_stopped(child);
+  if (done) done = wait_stopped(pid);
   if (!done) {
-    ::kill(child, SIGKILL);
-    while (::waitpid(child, nullptr, 0) < 0 && errno == EINTR) {
+    ::kill(pid, SIGKILL);
+    while (::waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
     }
     return fail(done.error());
   }
-  return child;
+  return pid;
 }
 
 }  // namespace time_chaos::tracee

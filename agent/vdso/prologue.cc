@@ -110,11 +110,11 @@ class BranchSearch {
 
 }  // namespace
 
-Result<Prologue> read_prologue(const elf::VdsoImage& image, uint64_t offset) {
+Result<Prologue> read_prologue(const elf::VdsoImage& image, uint64_t offset, uint64_t at_least) {
   const Decoder decoder(image);
   Prologue prologue;
   uint64_t at = offset;
-  while (at - offset < kJumpSize) {
+  while (at - offset < at_least) {
     const auto instruction = decoder.at(at);
     if (!instruction) {
       return fail(Exit::kUnsupported,

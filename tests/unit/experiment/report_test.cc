@@ -86,6 +86,36 @@ TEST(ShiftedText, NamesTheEnginesAtWork) {
   EXPECT_THAT(text(s, false), HasSubstr("syscalls by ptrace"));
 }
 
+TEST(ShiftedText, SaysThatAVdsoIsHiddenAndWhy) {
+  Shifted s = shifted();
+  s.patches.clear();
+  s.raw_calls = RawCalls::kBpf;
+  s.only_calls = s.hidden = true;
+  s.no_detour = "ptrace is forbidden";
+  EXPECT_THAT(text(s, false), StartsWith("4242 payments (8 threads): wall +1h, bpf (vDSO hidden), "
+                                         "nothing of it stopped\n"));
+  EXPECT_THAT(text(s, false), Not(HasSubstr("forbidden")));
+  EXPECT_THAT(text(s, true), HasSubstr("no detour: ptrace is forbidden"));
+}
+
+TEST(HiddenTimeText, SaysWhatEscapesOnlyWhereSomethingDoes) {
+  SyscallChoice choice;
+  choice.engine = RawCalls::kBpf;
+  choice.no_time = "too old";
+  Shifted s = shifted();
+  EXPECT_EQ(hidden_time_text(s, choice), "") << "detoured";
+  s.hidden = true;
+  s.no_detour = "ptrace is forbidden";
+  EXPECT_EQ(hidden_time_text(s, choice),
+            "payments can read the host's time by time(), which BPF cannot shift on this kernel: "
+            "its vDSO is hidden, not detoured, because ptrace is forbidden");
+  s.clocks = clock::ClockSet(1U << CLOCK_MONOTONIC);
+  EXPECT_EQ(hidden_time_text(s, choice), "") << "it reads no clock of the experiment";
+  s.clocks = clock::ClockSet::wall();
+  choice.no_time.clear();
+  EXPECT_EQ(hidden_time_text(s, choice), "") << "time() is shifted, too";
+}
+
 TEST(ShiftedText, SaysThroughWhatItWasChecked) {
   Shifted s = shifted();
   s.raw_calls = RawCalls::kBpf;

@@ -91,6 +91,42 @@ TEST(SpawnStopped, SaysWhyACommandCannotBeExecuted) {
   EXPECT_EQ(::waitpid(-1, nullptr, WNOHANG), -1) << "no child is left";
 }
 
+TEST(WaitingChild, ExecutesWhenItIsLetGo) {
+  auto child = WaitingChild::fork({"sh", "-c", "exit 7"}, no_signals());
+  ASSERT_TRUE(child) << child.error().line();
+  EXPECT_EQ(targets::read_status(child->pid())->parent, ::getpid());
+  EXPECT_NE(targets::read_status(child->pid())->name, "sh");
+  ASSERT_TRUE(child->let_go());
+  EXPECT_TRUE(child->accepted());
+  int status = 0;
+  ASSERT_EQ(::waitpid(child->pid(), &status, 0), child->pid());
+  ASSERT_TRUE(WIFEXITED(status));
+  EXPECT_EQ(WEXITSTATUS(status), 7);
+}
+
+TEST(WaitingChild, SaysWhyItCannotExecute) {
+  auto child = WaitingChild::fork({"/nonexistent/program"}, no_signals());
+  ASSERT_TRUE(child);
+  ASSERT_TRUE(child->let_go());
+  const auto accepted = child->accepted();
+  ASSERT_FALSE(accepted);
+  EXPECT_EQ(accepted.error().line(), "cannot run /nonexistent/program: No such file or directory");
+  EXPECT_EQ(::waitpid(child->pid(), nullptr, 0), child->pid());
+}
+
+TEST(WaitingChild, EndsWithoutBeingLetGo) {
+  pid_t pid = 0;
+  {
+    const auto child = WaitingChild::fork({"true"}, no_signals());
+    ASSERT_TRUE(child);
+    pid = child->pid();
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(pid, &status, 0), pid);
+  ASSERT_TRUE(WIFEXITED(status));
+  EXPECT_EQ(WEXITSTATUS(status), 127);
+}
+
 TEST(TryPtrace, WorksHereAndLeavesNoChild) {
   const auto tried = try_ptrace();
   if (!tried) GTEST_SKIP() << tried.error().line();

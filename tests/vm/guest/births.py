@@ -200,26 +200,37 @@ def restarted_late():
 
 
 def names_in_a_container():
-    """A name means the agent's own processes: nothing outside of its pid namespace is shifted."""
+    """A name means the agent's own processes: what is started under it in its pid namespace is shifted, and nothing
+    outside."""
     with Stage() as stage:
         inner = stage.program("unshare", "-m", "-p", "-f", "sh", "-c", """
             mount -t proc proc /proc
             /targets/watch_mixed 1 > /tmp/named & target=$!
             until grep -q ready /tmp/named; do sleep 0.1; done
-            time-chaos agent --name watch_mixed --offset 1h --duration 5s > /tmp/agent 2>&1 & agent=$!
+            time-chaos agent --name watch_mixed --offset 1h > /tmp/agent 2>&1 & agent=$!
             until grep -q ^checked: /tmp/agent || ! kill -0 $agent 2>/dev/null; do sleep 0.1; done
-            echo shifted; wait $agent; echo "agent $?"; cat /tmp/agent; kill $target
+            /targets/watch_mixed 1 > /tmp/second & second=$!
+            # In a pid namespace below, too.
+            unshare -p -f /targets/watch_mixed 1 > /tmp/third & third=$!
+            until grep -q ready /tmp/second && grep -q ready /tmp/third; do sleep 0.1; done
+            echo shifted; read over
+            kill -INT $agent; wait $agent; echo "agent $?"; sleep 0.1
+            kill $target $second $(cat /proc/$third/task/$third/children); wait $second; wait $third
+            cat /tmp/agent /tmp/second; sed 's/^span 0/span 1/' /tmp/third
             """, ready=None)
         inner.wait_for(lambda line: line == "shifted")
         watch = stage.watch("mixed", 1)
         read_once_more([watch])
+        inner.tell("over")
         inner.read_to_end()
         check("agent 0" in inner.lines, f"the agent in the namespace failed:\n{inner.text()}")
+        # Began with the clock an hour ahead, and was given back the true one.
+        inside = check_spans(inner, [0, -HOUR], [(0, 2**63)], lambda way: not bpf_cannot_shift(way), order=False)
         # Started under that name while the agent was there: what it took for true time is true.
         read_once_more([watch])
         watch.end()
-        readings = check_spans(watch, [0], [])
-    return [f"{readings} readings, all true"]
+        outside = check_spans(watch, [0], [])
+    return [f"{inside} readings inside, {outside} outside, all as they should be"]
 
 
 def control_group():

@@ -56,6 +56,20 @@ def detached():
     return [f"{readings} readings, all as they should be", f"{len(pinned)} pinned, e.g. {pinned[0]}"]
 
 
+def detached_and_ended():
+    """What outlives a detached target that ends by itself is taken away by recover --all."""
+    before = kernel.bpf_objects()
+    with Stage() as stage:
+        target = stage.watch("raw", 1)
+        agent = stage.agent([target], f"--offset={-HOUR}s", "--detach", "--engine-vdso=off")
+        check(agent.read_to_end() == 0, f"the agent exits with {agent.process.returncode}:\n{agent.text()}")
+        target.end()
+        check(kernel.bpf_objects() - before, "nothing is pinned")
+        code, text = time_chaos("recover", "--all")
+        check(code == 0, f"recover exits with {code}: {text}")
+    check_nothing_left(before)
+
+
 def own_pid_namespace():
     """Agent and target inside a pid namespace: the kernel knows them by other numbers."""
     before = kernel.bpf_objects()
@@ -181,6 +195,7 @@ def lockdown_refuses():
 CASES = [
     ("agent killed", killed_agent, ("tsc",)),
     ("detached", detached, ("tsc",)),
+    ("detached, and ended by itself", detached_and_ended, ("tsc",)),
     ("agent in a pid namespace of its own", own_pid_namespace, ("tsc",)),
     ("a target that sets the clock", guard, ("tsc",)),
     ("no capability for BPF", no_cap_bpf, ("tsc",)),

@@ -1,6 +1,6 @@
 // Measures what a call costs. For every line "ROUNDS CALLS" on its standard input it prints the ns
 // per call of each round: "sys_clock_gettime N N N... getppid N N N... clock_gettime N N N..." (the
-// last through the vDSO).
+// last through the vDSO), and "capable": a call that asks for a capability and does nothing else.
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -10,6 +10,10 @@
 
 static void one_getppid(void) {
   syscall(SYS_getppid);
+}
+// With a magic number that is none, the kernel refuses when it has asked for CAP_SYS_BOOT.
+static void one_capable(void) {
+  syscall(SYS_reboot, 0, 0, 0, NULL);
 }
 static void one_sys(void) {
   sys_realtime();
@@ -38,6 +42,7 @@ int main(void) {
     measure("sys_clock_gettime", one_sys, rounds, calls);
     measure("getppid", one_getppid, rounds, calls);
     measure("clock_gettime", one_libc, rounds, calls);
+    measure("capable", one_capable, rounds, calls);
     puts("");
     fflush(stdout);
   }
