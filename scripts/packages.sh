@@ -16,7 +16,8 @@ packages[demo]="python3=python3 golang-go=go"
 # packages for the golden set.
 packages[test]="libgtest-dev libgmock-dev libbenchmark-dev golang-go=go default-jdk-headless=javac
       nodejs=node perl=perl python3=python3 rustc=rustc musl-tools gcc-multilib libcap2-bin
-      util-linux zstd=zstd xz-utils=xz strace=strace"
+      util-linux zstd=zstd xz-utils=xz strace=strace
+      python3-pytest python3-pip python3-setuptools python3-wheel"
 # What is put into the virtual machines, besides our own. QEMU and the kernels: scripts/vm/fetch.py.
 packages[vm]="busybox-static=busybox bpftool=bpftool util-linux libcap2-bin libc-bin python3=python3"
 packages[bench]="libbenchmark-dev faketime"
