@@ -18,10 +18,9 @@ struct Registers {
   [[nodiscard]] uint64_t sp() const;
   // The system call in whose exit the thread stands; -1 in user mode.
   [[nodiscard]] int64_t call() const;
-  void set_call(int64_t number);
+  void set_call(int64_t number);  // at its entry: the kernel makes this one instead
   // Makes the kernel see the thread as in user mode: no restart logic on the way out.
   void leave_call();
-  void set_call(int64_t number);  // at its entry: the kernel makes this one instead
   [[nodiscard]] int64_t result() const;
   void set_result(int64_t value);
   [[nodiscard]] uint64_t argument(int index) const;  // 0..5, of a system call

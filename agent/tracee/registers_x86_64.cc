@@ -68,9 +68,6 @@ void Registers::set_call(int64_t number) {
 void Registers::leave_call() {
   raw.orig_rax = static_cast<uint64_t>(-1);
 }
-void Registers::set_call(int64_t number) {
-  raw.orig_rax = static_cast<uint64_t>(number);
-}
 int64_t Registers::result() const {
   return static_cast<int64_t>(raw.rax);
 }
