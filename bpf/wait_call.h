@@ -122,7 +122,7 @@ static __always_inline __u32 clock_of_timerfd(__u32 fd) {
 
 /* The kernel's list of a process's timers: a ring that goes through its head, or, from 6.11 on,
  * one with an end. */
-__attribute__((noinline)) int tchaos_timer(__s32 id) {
+static __always_inline __u32 clock_of_timer(__s32 id) {
   struct task_struct* task = (struct task_struct*)bpf_get_current_task();
   char* head = (char*)BPF_CORE_READ(task, signal);
   head += bpf_core_field_offset(struct signal_struct, posix_timers);
@@ -191,7 +191,7 @@ static __always_inline bool locate_wait(__u32 kind, const struct arguments* of, 
       wait->at = value_of(of->third, wait->narrow);
       break;
     case WAIT_TIMER:
-      if (of->second & ABSTIME) wait->clock = tchaos_timer(of->first);
+      if (of->second & ABSTIME) wait->clock = clock_of_timer(of->first);
       wait->at = value_of(of->third, wait->narrow);
       break;
     case WAIT_QUEUE:

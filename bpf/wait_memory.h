@@ -11,8 +11,8 @@
 #include "maps.h"
 
 #define WAITS_AT_ONCE 4096 /* between the beginning of a call and what follows its reading */
-#define LOCK_ATTEMPTS 400  /* some ten microseconds */
-#define LOCK_ROUNDS 4      /* of so many attempts */
+#define LOCK_ATTEMPTS 5000 /* some hundred microseconds */
+#define LOCK_ROUNDS 100    /* of so many attempts */
 
 struct wait_place {
   __u64 memory; /* the address space */

@@ -31,8 +31,7 @@ using Waits = std::unique_ptr<waits_bpf, DestroyBpf>;
 constexpr const char* kRemedy = "use --engine-syscalls ptrace";
 constexpr KernelVersion kAlways{0, 0};
 constexpr KernelVersion kNever{99, 0};
-// One link for many functions. Without it each takes its time, so that 32-bit callers are left out.
-constexpr KernelVersion kMultiProbes{6, 12};
+constexpr KernelVersion kMultiProbes{6, 16};   // one link for many functions, on every kernel
 constexpr KernelVersion kLinkedProbes{5, 15};  // a link for each
 constexpr KernelVersion kFutexv{5, 16};
 constexpr KernelVersion kFutex2{6, 7};
@@ -188,7 +187,7 @@ Status add_waits(LoadedClocks& clocks, KernelVersion kernel) {
   if (waits_bpf::load(skeleton.get()) != 0) {
     return refused("this kernel refuses the programs for waits", log, kRemedy);
   }
-  auto attached = attach(*skeleton, kernel, kernel >= kMultiProbes);
+  auto attached = attach(*skeleton, kernel, true);
   if (!attached) attached = attach(*skeleton, kernel, false);  // a kernel without 32-bit calls
   if (!attached) return fail(attached.error());
   for (const bpf_program* program :

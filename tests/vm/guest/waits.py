@@ -4,7 +4,7 @@ CLOCK_MONOTONIC. Ended by a clock that nobody shifts, and with the deadline in m
 import kernel
 from programs import Stage, time_chaos
 from shift import recover, status_of, wait_until_shifted
-from tap import Skip, check
+from tap import check
 
 WAIT = 200  # ms of the target's time
 REALTIME, MONOTONIC = 0, 1
@@ -48,8 +48,6 @@ def _wait(program, narrow, course, clocks, shortest, longest):
 def _absolute(which, flags, courses, vdso=True):
     """`courses`: (flags, clocks, shortest and longest wait). The first is the agent's, the others are `set`."""
     narrow, problems, latest = which.endswith("_32"), [], 0
-    if not vdso and kernel.release() < (6, 12):
-        raise Skip("waits of 32-bit callers are mapped from Linux 6.12 on")
     with Stage() as stage:
         program = stage.program(f"/targets/{which}")
         agent = None
