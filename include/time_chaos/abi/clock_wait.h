@@ -103,59 +103,42 @@ TC_INLINE int64_t tc_segment_value(const struct tc_clock_map* map,
   return (int64_t)sum;
 }
 
-/* Before a round is looked through. */
-TC_INLINE void tc_nothing_found(struct tc_found* result) {
-  result->found = false;
-  result->at = result->more = result->highest_at = result->highest_begins = 0;
-  result->slope = result->highest_base = result->highest_rate = 0;
-  result->highest = INT64_MIN;
-}
-
-/* A segment that ends where the next one begins, in what is left of a round. */
-TC_INLINE void tc_look_at_segment(const struct tc_clock_map* map,
-                                  const struct tc_clock_table* table, const struct tc_round* round,
-                                  int64_t more, const struct tc_segment* segment, uint64_t ends,
-                                  struct tc_found* result) {
-  uint64_t end_of_round = table->period ? table->loop_at + table->period : table->horizon + 1;
-  uint64_t begins = segment->at;
-  int64_t base = segment->base, rate = segment->rate;
-  if (ends > end_of_round) ends = end_of_round;
-  uint64_t from = begins > round->from ? begins : round->from;
-  if (from >= ends) return;
-  int64_t first = tc_segment_value(map, table, round->number, from, begins, base, rate);
-  int64_t last = tc_segment_value(map, table, round->number, ends - 1, begins, base, rate);
-  if (first >= more || last >= more) {
-    result->found = true;
-    result->at = from;
-    result->more = first >= more ? 0 : (uint64_t)more - (uint64_t)first;
-    result->slope = tc_add(map->rate, rate);
-    return;
-  }
-  int64_t higher = first > last ? first : last;
-  if (ends <= table->loop_at || higher <= result->highest) return;
-  result->highest = higher;
-  result->highest_at = first > last ? from : ends - 1;
-  result->highest_begins = begins;
-  result->highest_base = base;
-  result->highest_rate = rate;
-}
-
 /* The first place in the rest of a round at which `more` is shown. */
 TC_INLINE void tc_find_in_round(const struct tc_clock_map* map, const struct tc_clock_table* table,
                                 const struct tc_round* round, int64_t more,
                                 struct tc_found* result) {
-  tc_nothing_found(result);
-  for (int i = 0; i < TC_SEGMENT_COUNT && !result->found; i++) {
+  uint64_t end_of_round = table->period ? table->loop_at + table->period : table->horizon + 1;
+  bool seen = false;
+  result->found = false;
+  result->at = result->more = result->highest_at = result->highest_begins = 0;
+  result->slope = result->highest_base = result->highest_rate = 0;
+  result->highest = INT64_MIN;
+  for (int i = 0; i < TC_SEGMENT_COUNT; i++) {
+    uint64_t begins = table->segments[i].at;
+    int64_t base = table->segments[i].base, rate = table->segments[i].rate;
     uint64_t ends = i + 1 < TC_SEGMENT_COUNT ? table->segments[i + 1].at : TC_NO_SEGMENT;
-    tc_look_at_segment(map, table, round, more, &table->segments[i], ends, result);
+    if (ends > end_of_round) ends = end_of_round;
+    uint64_t from = begins > round->from ? begins : round->from;
+    if (from >= ends) continue;
+    int64_t first = tc_segment_value(map, table, round->number, from, begins, base, rate);
+    int64_t last = tc_segment_value(map, table, round->number, ends - 1, begins, base, rate);
+    if (first >= more || last >= more) {
+      result->found = true;
+      result->at = from;
+      result->more = first >= more ? 0 : (uint64_t)more - (uint64_t)first;
+      result->slope = tc_add(map->rate, rate);
+      return;
+    }
+    int64_t higher = first > last ? first : last;
+    if (ends <= table->loop_at || (seen && higher <= result->highest)) continue;
+    seen = true;
+    result->highest = higher;
+    result->highest_at = first > last ? from : ends - 1;
+    result->highest_begins = begins;
+    result->highest_base = base;
+    result->highest_rate = rate;
   }
 }
-
-/* BPF, whose verifier cannot follow all of that at once, goes through a round by a way of its own.
- */
-#ifndef TC_FIND_IN_ROUND
-#define TC_FIND_IN_ROUND tc_find_in_round
-#endif
 
 /* The round, one of those that are still to come, that gets as far as `more`. False: none. */
 TC_INLINE bool tc_find_round(const struct tc_clock_map* map, const struct tc_clock_table* table,
@@ -199,16 +182,16 @@ TC_INLINE int64_t tc_schedule_reaches(const struct tc_clock_map* map,
     round.from -= round.number * table->period;
   }
   struct tc_found found;
-  TC_FIND_IN_ROUND(map, table, &round, more, &found);
+  tc_find_in_round(map, table, &round, more, &found);
   if (!found.found) {
     /* A round that was begun in the middle does not tell how far a whole one gets. */
     struct tc_round whole = {round.number + 1, table->loop_at};
     if (table->period == 0) return TC_ENDLESS;
-    TC_FIND_IN_ROUND(map, table, &whole, more, &found);
+    tc_find_in_round(map, table, &whole, more, &found);
     round = whole;
     if (!found.found) {
       if (!tc_find_round(map, table, &found, more, &round)) return TC_ENDLESS;
-      TC_FIND_IN_ROUND(map, table, &round, more, &found);
+      tc_find_in_round(map, table, &round, more, &found);
       if (!found.found) return TC_ENDLESS;
     }
   }
