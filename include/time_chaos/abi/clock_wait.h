@@ -84,6 +84,7 @@ struct tc_round {
 /* What tc_find_in_round() has found out. */
 struct tc_found {
   bool found;
+  int64_t within;  /* it is reached so many nanoseconds from there at the latest */
   uint64_t at;     /* where the segment begins, or the round was begun: t as in the first round */
   uint64_t more;   /* what is still missing there */
   int64_t slope;   /* at what rate it comes */
@@ -110,6 +111,7 @@ TC_INLINE void tc_find_in_round(const struct tc_clock_map* map, const struct tc_
   uint64_t end_of_round = table->period ? table->loop_at + table->period : table->horizon + 1;
   bool seen = false;
   result->found = false;
+  result->within = 0;
   result->at = result->more = result->highest_at = result->highest_begins = 0;
   result->slope = result->highest_base = result->highest_rate = 0;
   result->highest = INT64_MIN;
@@ -125,6 +127,7 @@ TC_INLINE void tc_find_in_round(const struct tc_clock_map* map, const struct tc_
     if (first >= more || last >= more) {
       result->found = true;
       result->at = from;
+      result->within = (int64_t)(ends - 1 - from);
       result->more = first >= more ? 0 : (uint64_t)more - (uint64_t)first;
       result->slope = tc_add(map->rate, rate);
       return;
@@ -196,7 +199,9 @@ TC_INLINE int64_t tc_schedule_reaches(const struct tc_clock_map* map,
     }
   }
   int64_t step = found.more ? tc_unscaled(found.more, found.slope, true) : 0;
-  if (step == TC_ENDLESS) return TC_ENDLESS;
+  /* The sum is rounded once, its parts twice: what the segment reaches it reaches before its end.
+   */
+  if (step > found.within) step = found.within;
   uint64_t at = found.at + (uint64_t)step + round.number * table->period;
   if (at > table->horizon) return TC_ENDLESS;
   int64_t reaches = t >= 0 && at == now ? since : tc_unjittered(table, (int64_t)at);

@@ -78,7 +78,7 @@ TEST(CallSlot, AThreadOfADeadAgentFindsHome) {
       "mov %[number], %%eax\n"
       "jmp *%[slot]\n"
       "2:\n"
-      : "=a"(result), "=d"(rdx), "=&c"(rcx)
+      : "=&a"(result), "=&d"(rdx), "=&c"(rcx)
       : [slot] "r"(memory), [number] "i"(SYS_clock_nanosleep)
       : "rsi", "rdi", "r10", "r11", "memory", "cc");
   EXPECT_EQ(result, 0U);
