@@ -163,17 +163,12 @@ Result<bool> Layers::call_back() {
   return left;
 }
 
-Result<tc_layer> Layers::add(const tc_functions& functions, void* data) {
-  Layer layer;
+// `come_into_force` is called when all that it covers leads to us.
+Result<tc_layer> Layers::add(Layer layer, const std::function<Status()>& come_into_force) {
   layer.id = last_id_ + 1;
-  layer.functions = functions;
-  layer.data = data;
-  layers_.push_back(layer);
-  auto done = prepare(layers_.back());
-  if (done) {
-    const auto called = call_back();
-    if (!called) done = fail(called.error());
-  }
+  layers_.push_back(std::move(layer));
+  Status done = prepare(layers_.back());
+  if (done) done = come_into_force();
   if (!done) {
     layers_.pop_back();
     (void)withdraw();
@@ -182,26 +177,28 @@ Result<tc_layer> Layers::add(const tc_functions& functions, void* data) {
   return ++last_id_;
 }
 
+Result<tc_layer> Layers::add(const tc_functions& functions, void* data) {
+  Layer layer;
+  layer.functions = functions;
+  layer.data = data;
+  return add(std::move(layer), [&]() -> Status {
+    TC_CHECK(call_back());
+    return {};
+  });
+}
+
 Result<tc_layer> Layers::add(const clock::ClockSpec& spec) {
   Layer layer;
-  layer.id = last_id_ + 1;
   layer.is_map = true;
   layer.spec = spec;
-  layers_.push_back(layer);
-  auto done = prepare(layers_.back());
-  if (done) {
-    done = publish([&](const ClockMaps& now, const HostReadings& host) {
-      return planned(&layers_.back(), now, host);
-    });
-  }
-  if (!done) {
-    layers_.pop_back();
-    (void)withdraw();
-    return fail(done.error());
-  }
+  TC_TRY(const tc_layer id, add(std::move(layer), [&] {
+           return publish([&](const ClockMaps& now, const HostReadings& host) {
+             return planned(&layers_.back(), now, host);
+           });
+         }));
   // Callbacks below have been covered; the map is in force already.
   TC_CHECK(call_back());
-  return ++last_id_;
+  return id;
 }
 
 namespace {

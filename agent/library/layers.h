@@ -50,6 +50,7 @@ class Layers {
                                    const clock::HostReadings& host) const;
   std::optional<clock::Reading> keep_ahead(clock::ClockSet clocks, const clock::ClockMaps& now,
                                            const clock::HostReadings& host, Outcome* outcome);
+  Result<tc_layer> add(Layer layer, const std::function<Status()>& come_into_force);
   Status prepare(const Layer& added);
   Result<bool> call_back();
   Status withdraw();

@@ -4,6 +4,9 @@
 #include <sys/syscall.h>
 #include <time.h>
 
+#include <algorithm>
+#include <array>
+
 #include "agent/tracee/wait_calls.h"
 
 namespace time_chaos::tracee {
@@ -15,82 +18,43 @@ constexpr int64_t kNumberFutexWait = 455;
 constexpr uint64_t kAbsolute = 1;       // TIMER_ABSTIME, TFD_TIMER_ABSTIME
 constexpr uint64_t kFutexLockPi2 = 13;  // Linux 5.14
 
-// arch/x86/entry/syscalls/syscall_32.tbl
-namespace i386 {
-constexpr int64_t kFutex = 240;
-constexpr int64_t kTimerSettime = 260;
-constexpr int64_t kClockNanosleep = 267;
-constexpr int64_t kMqTimedsend = 279;
-constexpr int64_t kMqTimedreceive = 280;
-constexpr int64_t kTimerfdSettime = 325;
-constexpr int64_t kClockNanosleep64 = 407;
-constexpr int64_t kTimerSettime64 = 409;
-constexpr int64_t kTimerfdSettime64 = 411;
-constexpr int64_t kMqTimedsend64 = 418;
-constexpr int64_t kMqTimedreceive64 = 419;
-constexpr int64_t kFutex64 = 422;
-}  // namespace i386
-
 enum class Call { kNone, kNanosleep, kTimer, kTimerfd, kFutex, kMessageQueue, kWaitv, kFutexWait };
 
 struct Known {
+  int64_t number = 0;
   Call call = Call::kNone;
   bool narrow = false;
 };
 
-Known known_x86_64(int64_t number) {
-  switch (number) {
-    case SYS_clock_nanosleep:
-      return {Call::kNanosleep};
-    case SYS_timer_settime:
-      return {Call::kTimer};
-    case SYS_timerfd_settime:
-      return {Call::kTimerfd};
-    case SYS_futex:
-      return {Call::kFutex};
-    case SYS_mq_timedsend:
-    case SYS_mq_timedreceive:
-      return {Call::kMessageQueue};
-    case kNumberFutexWaitv:
-      return {Call::kWaitv};
-    case kNumberFutexWait:
-      return {Call::kFutexWait};
-    default:
-      return {};
-  }
-}
+constexpr std::array kX86_64 = {
+    Known{SYS_clock_nanosleep, Call::kNanosleep}, Known{SYS_timer_settime, Call::kTimer},
+    Known{SYS_timerfd_settime, Call::kTimerfd},   Known{SYS_futex, Call::kFutex},
+    Known{SYS_mq_timedsend, Call::kMessageQueue}, Known{SYS_mq_timedreceive, Call::kMessageQueue},
+    Known{kNumberFutexWaitv, Call::kWaitv},       Known{kNumberFutexWait, Call::kFutexWait},
+};
 
-Known known_i386(int64_t number) {
-  switch (number) {
-    case i386::kClockNanosleep:
-      return {Call::kNanosleep, true};
-    case i386::kClockNanosleep64:
-      return {Call::kNanosleep};
-    case i386::kTimerSettime:
-      return {Call::kTimer, true};
-    case i386::kTimerSettime64:
-      return {Call::kTimer};
-    case i386::kTimerfdSettime:
-      return {Call::kTimerfd, true};
-    case i386::kTimerfdSettime64:
-      return {Call::kTimerfd};
-    case i386::kFutex:
-      return {Call::kFutex, true};
-    case i386::kFutex64:
-      return {Call::kFutex};
-    case i386::kMqTimedsend:
-    case i386::kMqTimedreceive:
-      return {Call::kMessageQueue, true};
-    case i386::kMqTimedsend64:
-    case i386::kMqTimedreceive64:
-      return {Call::kMessageQueue};
-    case kNumberFutexWaitv:
-      return {Call::kWaitv};
-    case kNumberFutexWait:
-      return {Call::kFutexWait};
-    default:
-      return {};
-  }
+// arch/x86/entry/syscalls/syscall_32.tbl: the older calls have 32-bit fields.
+constexpr std::array kI386 = {
+    Known{267, Call::kNanosleep, true},
+    Known{407, Call::kNanosleep},
+    Known{260, Call::kTimer, true},
+    Known{409, Call::kTimer},
+    Known{325, Call::kTimerfd, true},
+    Known{411, Call::kTimerfd},
+    Known{240, Call::kFutex, true},
+    Known{422, Call::kFutex},
+    Known{279, Call::kMessageQueue, true},  // mq_timedsend
+    Known{418, Call::kMessageQueue},
+    Known{280, Call::kMessageQueue, true},  // mq_timedreceive
+    Known{419, Call::kMessageQueue},
+    Known{kNumberFutexWaitv, Call::kWaitv},
+    Known{kNumberFutexWait, Call::kFutexWait},
+};
+
+Known known(std::span<const Known> calls, int64_t number) {
+  const auto found = std::find_if(calls.begin(), calls.end(),
+                                  [&](const Known& one) { return one.number == number; });
+  return found == calls.end() ? Known{} : *found;
 }
 
 // Clock ids are ints: the kernel ignores the upper half of the register.
@@ -123,20 +87,20 @@ std::optional<Deadline> deadline_of(uint32_t arch, int64_t number,
                                     std::span<const uint64_t> arguments) {
   using Clock = Deadline::Clock;
   if (arch != AUDIT_ARCH_X86_64 && arch != AUDIT_ARCH_I386) return std::nullopt;
-  const Known known = arch == AUDIT_ARCH_X86_64 ? known_x86_64(number) : known_i386(number);
-  switch (known.call) {
+  const Known call = arch == AUDIT_ARCH_X86_64 ? known(kX86_64, number) : known(kI386, number);
+  switch (call.call) {
     case Call::kNanosleep:
       if ((arguments[1] & kAbsolute) == 0) return std::nullopt;
-      return Deadline{Clock::kKnown, clock_id(arguments[0]), 2, known.narrow, false};
+      return Deadline{Clock::kKnown, clock_id(arguments[0]), 2, call.narrow, false};
     case Call::kTimer:
     case Call::kTimerfd:
       if ((arguments[1] & kAbsolute) == 0) return std::nullopt;
-      return Deadline{known.call == Call::kTimer ? Clock::kTimer : Clock::kTimerfd, -1, 2,
-                      known.narrow, true};
+      return Deadline{call.call == Call::kTimer ? Clock::kTimer : Clock::kTimerfd, -1, 2,
+                      call.narrow, true};
     case Call::kFutex:
-      return of_futex(arguments[1], known.narrow);
+      return of_futex(arguments[1], call.narrow);
     case Call::kMessageQueue:
-      return Deadline{Clock::kKnown, CLOCK_REALTIME, 4, known.narrow, false};
+      return Deadline{Clock::kKnown, CLOCK_REALTIME, 4, call.narrow, false};
     case Call::kWaitv:
       return Deadline{Clock::kKnown, clock_id(arguments[4]), 3, false, false};
     case Call::kFutexWait:

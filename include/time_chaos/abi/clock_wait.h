@@ -150,11 +150,14 @@ TC_INLINE bool tc_find_round(const struct tc_clock_map* map, const struct tc_clo
   if (table->period == 0 || gain <= 0) return false;
   uint64_t missing = (uint64_t)more - (uint64_t)seen->highest;
   uint64_t rounds = missing / (uint64_t)gain;
-  /* Rounding may have lost a nanosecond in either of them. */
-  for (int i = 0; i < 3; i++) {
+  /* A round gains up to a nanosecond more than that: what is too much of it comes off again, and
+   * the estimate that was too small by rounding gets one more. */
+  for (int i = 0; i < 8; i++) {
     int64_t reached =
         tc_segment_value(map, table, round->number + rounds, seen->highest_at, seen->highest_begins,
                          seen->highest_base, seen->highest_rate);
+    uint64_t over = reached > more ? (uint64_t)reached - (uint64_t)more : 0;
+    rounds -= over / ((uint64_t)gain + 1);
     if (rounds == 0 || reached < more) rounds++;
   }
   round->number += rounds;
@@ -199,8 +202,7 @@ TC_INLINE int64_t tc_schedule_reaches(const struct tc_clock_map* map,
     }
   }
   int64_t step = found.more ? tc_unscaled(found.more, found.slope, true) : 0;
-  /* The sum is rounded once, its parts twice: what the segment reaches it reaches before its end.
-   */
+  /* Rounded apart, its parts may seem to get there only behind the segment's end. */
   if (step > found.within) step = found.within;
   uint64_t at = found.at + (uint64_t)step + round.number * table->period;
   if (at > table->horizon) return TC_ENDLESS;

@@ -151,13 +151,8 @@ void kill_at_refusals(std::optional<uint32_t> filter) {
   std::uniform_int_distribution<useconds_t> moment(0, 2'000);
   for (int i = 0; i < 150; i++) {
     const int64_t refused = shared->values[0];
-    const pid_t agent = ::fork();
+    const pid_t agent = fork_agent(target.pid());
     ASSERT_GE(agent, 0);
-    if (agent == 0) {
-      const auto engine = syscalls::PtraceEngine::start({shifted_target(target.pid())});
-      while (engine) ::pause();
-      ::_exit(1);
-    }
     ASSERT_TRUE(eventually([&] { return shared->values[0] > refused; })) << "round " << i;
     ::usleep(moment(random));
     ::kill(agent, SIGKILL);

@@ -43,13 +43,8 @@ TEST(PtraceKilledTracer, HealthyUnshiftedAndNoSignalLost) {
   std::uniform_int_distribution<useconds_t> moment(0, 12'000);
   for (int i = 0; i < 200; i++) {
     shared->phase = 4 * i + 1;
-    const pid_t agent = ::fork();
+    const pid_t agent = fork_agent(target.pid());
     ASSERT_GE(agent, 0);
-    if (agent == 0) {
-      const auto engine = syscalls::PtraceEngine::start({shifted_target(target.pid())});
-      while (engine) ::pause();
-      ::_exit(1);
-    }
     ::usleep(moment(random));
     ::kill(agent, SIGKILL);
     ASSERT_EQ(::waitpid(agent, nullptr, 0), agent);

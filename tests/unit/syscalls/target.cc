@@ -132,6 +132,14 @@ std::unique_ptr<syscalls::PtraceEngine> start(pid_t pid) {
   return std::move(*engine);
 }
 
+pid_t fork_agent(pid_t target) {
+  const pid_t agent = ::fork();
+  if (agent != 0) return agent;
+  const auto engine = syscalls::PtraceEngine::start({shifted_target(target)});
+  while (engine) ::pause();
+  ::_exit(1);
+}
+
 bool eventually(const std::function<bool()>& condition, std::chrono::milliseconds patience) {
   const auto end = std::chrono::steady_clock::now() + patience;
   while (!condition()) {

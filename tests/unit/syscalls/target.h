@@ -86,6 +86,9 @@ syscalls::PtraceTarget shifted_target(pid_t pid, int64_t nanoseconds = kOffset *
 // Starts the engine on one target, or throws.
 std::unique_ptr<syscalls::PtraceEngine> start(pid_t pid);
 
+// A child of ours that is the target's agent, to be killed; -1 and errno.
+pid_t fork_agent(pid_t target);
+
 bool eventually(const std::function<bool()>& condition,
                 std::chrono::milliseconds patience = std::chrono::seconds(20));
 char state_of(pid_t pid);
