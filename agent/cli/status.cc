@@ -17,8 +17,9 @@ struct StatusOptions {
 int run(const StatusOptions& options) {
   const auto selection = options.targets.parse();
   if (!selection) return report(selection.error(), options.output);
-  const auto nodes = experiment::select_tree(*selection);
+  auto nodes = experiment::select_tree(*selection);
   if (!nodes) return report(nodes.error(), options.output);
+  experiment::check_all(*nodes);
   if (options.output.json) {
     nlohmann::json list = nlohmann::json::array();
     for (const auto& node : *nodes) list.push_back(experiment::json(node));

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "agent/clock/course.h"
+#include "agent/experiment/check_carrier.h"
 #include "agent/experiment/owner.h"
 #include "agent/experiment/page_words.h"
 #include "agent/experiment/shift.h"
@@ -23,23 +24,6 @@ std::optional<std::chrono::nanoseconds> left_of(const clock::ClockMaps& maps,
     return clock::minus({maps[c].until_sec, maps[c].until_nsec}, now[c]);
   }
   return std::nullopt;
-}
-
-Result<std::vector<Checked>> check(const Carrier& carrier) {
-  std::vector<Checked> checked;
-  if (carrier.has_pages()) {
-    TC_TRY(const auto found, vdso::find_experiment(carrier.process.pid()));
-    if (!found) return fail(Exit::kNoTarget, "the experiment ended meanwhile");
-    if (found->record.patch_count != 0) {
-      TC_TRY(auto seen, check_vdso(carrier.process.pid(), *found));
-      checked.push_back(std::move(seen));
-    }
-  }
-  if (carrier.bpf) {
-    TC_TRY(auto seen, check_syscalls(*carrier.bpf));
-    checked.push_back(std::move(seen));
-  }
-  return checked;
 }
 
 Result<Changed> apply(const Carrier& carrier, clock::ClockSpec spec) {
@@ -75,7 +59,7 @@ Result<Changed> apply(const Carrier& carrier, clock::ClockSpec spec) {
   }));
   changed.took = steady_clock::now() - before;
   if (is_followed(carrier)) tell_owner(carrier.found.page);
-  TC_TRY(changed.checked, check(carrier));
+  TC_TRY(changed.checked, CarrierCheck().run(carrier));
   return changed;
 }
 

@@ -35,9 +35,7 @@ Result<syscalls::PtraceTarget> target_of(pid_t pid, const vdso::Found& found,
     target.vdso_start = found.record.vdso;
     target.vdso_end = found.record.vdso + found.record.vdso_size;
   }
-  for (const payload::PageRange& room : payload::free_space()) {
-    target.slots.push_back({found.code + room.start, room.size});
-  }
+  target.slots = found.slots();
   return target;
 }
 

@@ -235,6 +235,9 @@ Json json(const Node& node) {
   Json object = json(node.carrier);
   object["parent"] = node.parent != 0 ? Json(node.parent) : Json(nullptr);
   object["executed"] = node.executed.has_value() || node.carrier.executed;
+  object["checked"] = node.verdict ? checked(node.verdict->seen) : Json::array();
+  const bool open = node.verdict && !node.verdict->why_not.empty();
+  object["why_not_checked"] = open ? Json(node.verdict->why_not) : Json(nullptr);
   if (!node.executed) return object;
   object["engines"] = {{"vdso", "hidden"}, {"syscalls", "ptrace"}};
   object["agent"] = node.executed->agent;

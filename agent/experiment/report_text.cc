@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 #include <time.h>
 
+#include <algorithm>
 #include <set>
 
 #include "agent/experiment/owner.h"
@@ -291,14 +292,37 @@ std::string ways_text(const std::vector<Node>& nodes) {
   return text;
 }
 
+namespace {
+
+std::string verdict_text(const Node& node, bool verbose) {
+  if (!node.verdict) return "";
+  const Verdict& verdict = *node.verdict;
+  if (verdict.wrong) return ", CHECK FAILED: " + verdict.why_not;
+  if (!verdict.why_not.empty()) {
+    return ", not checked" + (verbose ? fmt::format(" ({})", verdict.why_not) : "");
+  }
+  std::string engines;
+  for (const Checked& one : verdict.seen) {
+    engines += (engines.empty() ? "" : " and ") + one.engine;
+  }
+  return ", checked through " + engines;
+}
+
+}  // namespace
+
 std::string text(const Node& node, bool verbose) {
   std::string line(2 * static_cast<size_t>(node.depth), ' ');
-  if (!node.executed) return line + text(node.carrier, verbose);
+  if (!node.executed) {
+    const std::string carrier = text(node.carrier, verbose);
+    // Behind its first line.
+    const size_t end = std::min(carrier.find('\n'), carrier.size());
+    return line + carrier.substr(0, end) + verdict_text(node, verbose) + carrier.substr(end);
+  }
   line += node.executed->page_known
               ? text(node.carrier, verbose)
               : fmt::format("{} {}: syscalls by ptrace, agent {}", node.process().pid(),
                             node.process().name(), node.executed->agent);
-  return line + ", executed: its vDSO is hidden";
+  return line + ", executed: its vDSO is hidden" + verdict_text(node, verbose);
 }
 
 }  // namespace time_chaos::experiment

@@ -112,4 +112,24 @@ Result<std::vector<Node>> select_tree(const Selection& selection) {
   });
 }
 
+void check_all(std::vector<Node>& nodes) {
+  CarrierCheck check;
+  for (Node& node : nodes) {
+    const Carrier& carrier = node.carrier;
+    const bool shifted =
+        carrier.found.state == vdso::State::kShifted && !carrier.experiment().empty();
+    if (!shifted && !node.executed) continue;
+    Verdict& verdict = node.verdict.emplace();
+    auto seen = node.executed ? Result<std::vector<Checked>>() : check.run(carrier);
+    if (!seen) {
+      verdict.why_not = seen.error().message();
+      verdict.wrong = seen.error().kind() == Exit::kFailed;
+    } else if (seen->empty()) {
+      verdict.why_not = "only its agent sees its system calls";
+    } else {
+      verdict.seen = std::move(*seen);
+    }
+  }
+}
+
 }  // namespace time_chaos::experiment

@@ -10,6 +10,7 @@
 
 #include "agent/base/error.h"
 #include "agent/experiment/carrier.h"
+#include "agent/experiment/check_carrier.h"
 #include "agent/experiment/request.h"
 
 namespace time_chaos::experiment {
@@ -25,7 +26,8 @@ struct Node {
   Carrier carrier;
   std::optional<Execution> executed;
   int depth = 0;
-  pid_t parent = 0;  // its ancestor in the tree; 0: none
+  pid_t parent = 0;                     // its ancestor in the tree; 0: none
+  std::optional<Verdict> verdict = {};  // by check_all(); nothing where nothing is shifted
 
   [[nodiscard]] const targets::Process& process() const { return carrier.process; }
 };
@@ -33,5 +35,8 @@ struct Node {
 // The selected carriers and the programs that were executed under them, each target followed by its
 // descendants. An empty selection shows all that may be looked at.
 Result<std::vector<Node>> select_tree(const Selection& selection);
+
+// Reads the clocks of each of them as they are now.
+void check_all(std::vector<Node>& nodes);
 
 }  // namespace time_chaos::experiment

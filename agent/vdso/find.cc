@@ -107,6 +107,14 @@ Result<std::optional<Found>> find_by_record(const targets::Mappings& mappings,
 
 }  // namespace
 
+std::vector<tracee::SlotRange> Found::slots() const {
+  std::vector<tracee::SlotRange> slots;
+  for (const payload::PageRange& room : payload::free_space()) {
+    slots.push_back({code + room.start, room.size});
+  }
+  return slots;
+}
+
 Result<std::optional<Found>> find_experiment(pid_t pid) {
   TC_TRY(const targets::Mappings mappings, targets::Mappings::read(pid));
   const targets::Mapping* vdso_mapping = mappings.find("[vdso]");

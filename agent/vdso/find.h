@@ -9,6 +9,7 @@
 
 #include "agent/base/error.h"
 #include "agent/payload/layout.h"
+#include "agent/tracee/call_slot.h"
 #include "agent/vdso/plan.h"
 
 namespace time_chaos::vdso {
@@ -35,6 +36,8 @@ struct Found {
   [[nodiscard]] std::vector<payload::PatchRecord> patches() const {
     return {record.patches, record.patches + record.patch_count};
   }
+  // Room in the code page for calls with a replaced argument.
+  [[nodiscard]] std::vector<tracee::SlotRange> slots() const;
 };
 
 // Nothing when the process carries nothing of ours. Errors only where it cannot be looked at.

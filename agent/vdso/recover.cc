@@ -186,10 +186,7 @@ class Recover {
 // real time. A living agent of ours sees to that itself; then, and where nobody mapped any, no slot
 // is in use, and nobody is stopped.
 void begin_waits_anew(pid_t pid, const Found& found) {
-  std::vector<tracee::SlotRange> slots;
-  for (const payload::PageRange& room : payload::free_space()) {
-    slots.push_back({found.code + room.start, room.size});
-  }
+  const auto slots = found.slots();
   const auto memory = tracee::Memory::open(pid);
   if (memory && tracee::any_in_use(*memory, slots)) (void)tracee::begin_waits_anew(pid, slots);
 }

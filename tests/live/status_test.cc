@@ -46,6 +46,13 @@ TEST(Status, ShowsAnExperiment) {
     EXPECT_EQ(entry.value("agent", 0), held.agent.child().pid());
     EXPECT_THAT(member(entry, "clocks").dump(), testing::HasSubstr("realtime"));
     EXPECT_FALSE(member(entry, "functions").empty());
+    // Read now, not remembered.
+    ASSERT_EQ(member(entry, "checked").size(), 1U) << entry.dump();
+    const json checked = member(entry, "checked").front();
+    EXPECT_THAT(checked.value("engine", ""), testing::StartsWith("vdso"));
+    EXPECT_NEAR(static_cast<double>(checked.value("offset_ns", int64_t{0})),
+                static_cast<double>(Nanoseconds(hours{1}).count()), 1e8);
+    EXPECT_TRUE(member(entry, "why_not_checked").is_null());
   }
   ASSERT_PROGRAM(set, 0, {"set", "--experiment", name, "--offset", "-2h", "--json"});
   ASSERT_VALUE(const json changed, entry_of(hot.pid()));

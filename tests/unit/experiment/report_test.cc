@@ -317,6 +317,17 @@ TEST_F(CarrierReport, OfADescendant) {
   EXPECT_THAT(text(node, false), StartsWith("    " + self_pid() + " "));
   EXPECT_EQ(json(node)["parent"], 17);
   EXPECT_EQ(json(node)["executed"], false);
+  EXPECT_EQ(json(node)["why_not_checked"], nullptr);
+  node.verdict = Verdict{{{"vdso", {}, {}, 0, {}}, {"syscall", {}, {}, 0, {}}}, "", false};
+  EXPECT_THAT(text(node, true), HasSubstr(", checked through vdso and syscall"));
+  EXPECT_EQ(json(node)["checked"][1]["engine"], "syscall");
+  node.verdict = Verdict{{}, "time reads 5", true};
+  EXPECT_THAT(text(node, false), HasSubstr(", CHECK FAILED: time reads 5"));
+  EXPECT_EQ(json(node)["why_not_checked"], "time reads 5");
+  node.verdict = Verdict{{}, "only its agent sees it", false};
+  EXPECT_THAT(text(node, false), HasSubstr(", not checked"));
+  EXPECT_THAT(text(node, true), HasSubstr(", not checked (only its agent sees it)"));
+  node.verdict.reset();
   node.executed = Execution{99, 17, true};
   node.depth = 0;
   EXPECT_THAT(text(node, false), EndsWith("executed: its vDSO is hidden"));
