@@ -42,6 +42,7 @@ constexpr std::array kNumberLines = {
     NumberLine{"PPid", &ProcStatus::parent, kParent},
     NumberLine{"TracerPid", &ProcStatus::tracer, kTracer},
     NumberLine{"Threads", &ProcStatus::threads, 0},
+    NumberLine{"NoNewPrivs", &ProcStatus::no_new_privileges, 0},
     NumberLine{"Seccomp", &ProcStatus::seccomp_mode, 0},
     NumberLine{"Seccomp_filters", &ProcStatus::seccomp_filters, 0},
 };
@@ -58,6 +59,7 @@ constexpr std::array kWideLines = {
     WideLine{"SigIgn", &ProcStatus::ignored, 16},
     WideLine{"SigCgt", &ProcStatus::caught, 16},
     WideLine{"CapEff", &ProcStatus::effective_capabilities, 16},
+    WideLine{"CapBnd", &ProcStatus::bounding_capabilities, 16},
     WideLine{"voluntary_ctxt_switches", &ProcStatus::voluntary_switches, 10},
     WideLine{"nonvoluntary_ctxt_switches", &ProcStatus::involuntary_switches, 10},
 };

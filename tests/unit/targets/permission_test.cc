@@ -1,0 +1,57 @@
+// The remedy that a refused agent is told: by what it has, what it could have, and what keeps it
+// from it.
+#include "agent/targets/permission.h"
+
+#include <gmock/gmock.h>
+#include <linux/capability.h>
+
+namespace time_chaos::targets {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+using testing::Not;
+
+constexpr uint64_t bit(int capability) {
+  return uint64_t{1} << capability;
+}
+constexpr uint64_t kAll = (uint64_t{1} << 41) - 1;
+constexpr uint64_t kGiven = bit(CAP_SYS_PTRACE) | bit(CAP_DAC_OVERRIDE);
+
+ProcStatus agent(uint32_t uid, uint64_t effective, uint64_t bounding) {
+  ProcStatus status;
+  status.uid = uid;
+  status.effective_capabilities = effective;
+  status.bounding_capabilities = bounding;
+  return status;
+}
+
+TEST(ReachRemedy, OnAMachineIsRootOrTheTargetsUser) {
+  EXPECT_THAT(reach_remedy(agent(1000, 0, kAll)),
+              AllOf(HasSubstr("as root"), Not(HasSubstr("container"))));
+}
+
+TEST(ReachRemedy, NamesTheCapabilitiesThatAContainerLacks) {
+  EXPECT_THAT(reach_remedy(agent(0, 0, 0)), HasSubstr("add SYS_PTRACE and DAC_OVERRIDE"));
+  EXPECT_THAT(reach_remedy(agent(0, bit(CAP_DAC_OVERRIDE), bit(CAP_DAC_OVERRIDE))),
+              HasSubstr("add SYS_PTRACE"));
+  const uint64_t half = bit(CAP_SYS_PTRACE);
+  EXPECT_THAT(reach_remedy(agent(0, half, half)), HasSubstr("add CAP_DAC_OVERRIDE"));
+}
+
+TEST(ReachRemedy, SaysThatAddedCapabilitiesReachRootOnly) {
+  ProcStatus status = agent(1001, 0, kGiven);
+  EXPECT_THAT(reach_remedy(status), AllOf(HasSubstr("runAsUser: 0"), Not(HasSubstr("privs"))));
+  status.no_new_privileges = 1;
+  EXPECT_THAT(reach_remedy(status), HasSubstr("no_new_privs"));
+}
+
+TEST(PtraceRemedy, IsTheProfileWhereThereIsOne) {
+  ProcStatus status = agent(0, kGiven, kGiven);
+  EXPECT_THAT(ptrace_remedy(status), Not(HasSubstr("seccomp")));
+  status.seccomp_mode = 2;
+  EXPECT_THAT(ptrace_remedy(status), HasSubstr("seccomp"));
+}
+
+}  // namespace
+}  // namespace time_chaos::targets
