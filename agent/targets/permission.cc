@@ -36,11 +36,6 @@ std::string reach_remedy(const ProcStatus& agent) {
     return "add SYS_PTRACE and DAC_OVERRIDE to this container's capabilities and run it as root "
            "(runAsUser: 0), or run it as the target's user";
   }
-  if (agent.no_new_privileges && agent.uid != 0) {
-    return "run this container as root (runAsUser: 0): SYS_PTRACE was added, but reaches nobody "
-           "else, and allowPrivilegeEscalation: false (no_new_privs) keeps the program's own file "
-           "capabilities from it";
-  }
   return "run this container as root (runAsUser: 0), whom alone added capabilities reach, or as "
          "the target's user";
 }

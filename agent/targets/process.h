@@ -34,7 +34,6 @@ struct ProcStatus {
   int threads = 0;
   int seccomp_mode = 0;     // 0 none, 1 strict, 2 filter
   int seccomp_filters = 0;  // 0 where the kernel does not say
-  int no_new_privileges = 0;
   bool no_memory = false;   // no VmSize line: a kernel thread or a zombie
   uint64_t voluntary_switches = 0;
   uint64_t involuntary_switches = 0;

@@ -42,7 +42,6 @@ constexpr std::array kNumberLines = {
     NumberLine{"PPid", &ProcStatus::parent, kParent},
     NumberLine{"TracerPid", &ProcStatus::tracer, kTracer},
     NumberLine{"Threads", &ProcStatus::threads, 0},
-    NumberLine{"NoNewPrivs", &ProcStatus::no_new_privileges, 0},
     NumberLine{"Seccomp", &ProcStatus::seccomp_mode, 0},
     NumberLine{"Seccomp_filters", &ProcStatus::seccomp_filters, 0},
 };

@@ -102,6 +102,11 @@ APT::Update::Error-Mode "any";
         run(["dpkg", "-x", str(archive), str(into)])
         archive.unlink()
 
+    def unpack_newest(self, package, into):
+        """The same of the version that apt would take."""
+        shown = self.apt("apt-cache", "show", "--no-all-versions", package)
+        self.unpack(package, re.search(r"^Version: (.*)$", shown, re.M).group(1), into)
+
     def unpack_with_dependencies(self, package, suite, into):
         """The package out of `suite` and all that it needs and that is not installed, unpacked."""
         self.apt("apt-get", "-q", "-y", "--no-install-recommends", "--download-only", "-t", suite,

@@ -40,10 +40,7 @@ TEST(ReachRemedy, NamesTheCapabilitiesThatAContainerLacks) {
 }
 
 TEST(ReachRemedy, SaysThatAddedCapabilitiesReachRootOnly) {
-  ProcStatus status = agent(1001, 0, kGiven);
-  EXPECT_THAT(reach_remedy(status), AllOf(HasSubstr("runAsUser: 0"), Not(HasSubstr("privs"))));
-  status.no_new_privileges = 1;
-  EXPECT_THAT(reach_remedy(status), HasSubstr("no_new_privs"));
+  EXPECT_THAT(reach_remedy(agent(1001, 0, kGiven)), HasSubstr("runAsUser: 0"));
 }
 
 TEST(PtraceRemedy, IsTheProfileWhereThereIsOne) {

