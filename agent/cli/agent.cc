@@ -11,6 +11,7 @@
 #include "agent/cli/output.h"
 #include "agent/cli/plot.h"
 #include "agent/cli/progress.h"
+#include "agent/clock/duration.h"
 #include "agent/experiment/conduct.h"
 #include "agent/experiment/report.h"
 
@@ -26,6 +27,7 @@ struct AgentOptions {
   OutputOptions output;
   std::optional<std::string> duration;
   std::optional<std::string> lease;
+  std::optional<std::string> wait;
   bool detach = false;
   bool dry_run = false;
   bool plot = false;
@@ -40,6 +42,14 @@ class Printer : public experiment::Events {
     const std::string line = experiment::text(choice, output_.verbose);
     if (line.empty()) return;
     output_.json ? say(experiment::json(choice)) : say(line);
+  }
+  void waits(const Error& missing, experiment::Nanoseconds span) override {
+    if (output_.json) {
+      return say(nlohmann::json{
+          {"event", "waiting"}, {"why", missing.message()}, {"for_ns", span.count()}});
+    }
+    say(fmt::format("{} yet: waiting for it, up to {}", missing.message(),
+                    clock::format_duration(span)));
   }
   void planned(const experiment::PlannedTarget& target,
                const experiment::SyscallChoice& choice) override {
@@ -117,6 +127,7 @@ Result<ShiftRequest> request_of(const AgentOptions& options) {
   TC_TRY(request.targets, options.targets.parse());
   TC_TRY(request.clocks, options.clocks.parse());
   TC_TRY(request.duration, parse_span(options.duration, "--duration"));
+  TC_TRY(request.wait, parse_span(options.wait, "--wait"));
   TC_CHECK(options.engines.apply(request));
   if (options.plot && (!options.dry_run || options.output.json)) {
     return fail(Exit::kUsage, "--plot draws what --dry-run would do, for people",
@@ -157,6 +168,10 @@ void add_agent(CLI::App& program, Chosen& chosen) {
   app->add_option("--lease", options->lease,
                   "Clocks return by themselves so long after this agent was killed (default 10m; "
                   "off: never; with --detach: off)")
+      ->type_name("DURATION");
+  app->add_option("--wait", options->wait,
+                  "Wait so long for targets that are not there yet, and for containers that have "
+                  "ended (default: not for the first; 30s for the second)")
       ->type_name("DURATION");
   app->add_flag("--detach", options->detach, "Leave the targets shifted and exit");
   app->add_flag("--dry-run", options->dry_run, "Say what would be done; touch nothing");

@@ -27,6 +27,8 @@ class Events {
 
   // Which engine shifts raw system calls, and why.
   virtual void chosen(const SyscallChoice& choice) = 0;
+  // A target is not there yet; it is waited for.
+  virtual void waits(const Error& missing, Nanoseconds span) = 0;
   virtual void planned(const PlannedTarget& target, const SyscallChoice& choice) = 0;
   virtual void shifted(const Shifted& target) = 0;
   // How those are found who come later.

@@ -1,5 +1,6 @@
 // The agent's work from its first target to its last recovery, in steps: conduct.cc begins,
-// conduct_followers.cc takes in who comes later, conduct_stay.cc stays and recovers.
+// conduct_wait.cc waits for targets, conduct_followers.cc takes in who comes later, conduct_stay.cc
+// stays and recovers.
 #pragma once
 
 #include <chrono>
@@ -39,6 +40,12 @@ class Conductor {
   Status follow_syscalls();
   [[nodiscard]] Status drop_privileges() const;
 
+  // As long as the request is willing to wait. Asked to end meanwhile: stopped_.
+  Result<std::vector<targets::Process>> await_targets(Lifetime& lifetime, bool dry_run);
+  Result<std::vector<PlannedTarget>> plan_first(Lifetime& lifetime,
+                                                std::vector<targets::Process> processes);
+  bool sleep(Lifetime& lifetime, std::chrono::milliseconds span);
+
   // Before anything changes: who comes from then on is not missed.
   Status listen_for_followers();
   // The targets that are there are what those who come are to be like.
@@ -58,6 +65,7 @@ class Conductor {
   void note_end(size_t target);
   [[nodiscard]] std::optional<Moment> refill_due(Moment now) const;
   void renew_all(std::optional<Moment> end);
+  [[nodiscard]] bool nobody_lives() const;
   bool anyone_left();
   void end_following();
   void report_released(pid_t pid);
@@ -72,6 +80,7 @@ class Conductor {
   std::optional<Followers> followers_;
   ScopedFd notice_;
   Moment began_;
+  bool stopped_ = false;
   int good_ = 0;
   Exit worst_ = Exit::kOk;
 };
