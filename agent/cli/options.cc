@@ -46,6 +46,13 @@ Error option_error(const Error& error, const char* option) {
 
 void add_output(CLI::App& app, OutputOptions& output) {
   app.add_flag("--json", output.json, "JSON, one object a line");
+  app.add_flag_callback(
+      "--log-json",
+      [&output] {
+        output.json = true;
+        output.log = true;
+      },
+      "JSON for a log: with the time, and errors on stdout as well");
   app.add_flag("-v,--verbose", output.verbose, "Say more");
 }
 

@@ -14,6 +14,7 @@ namespace time_chaos::cli {
 
 struct OutputOptions {
   bool json = false;
+  bool log = false;  // the same for a log: each with its time, and errors nowhere else
   bool verbose = false;
 };
 void add_output(CLI::App& app, OutputOptions& output);

@@ -116,8 +116,9 @@ Status Conductor::drop_privileges() const {
       {.seccomp = request_.force || filtered || followers_, .process_events = events});
 }
 
-Exit conduct(const ShiftRequest& request, bool dry_run, Events& events) {
-  return Conductor(request, events).run(dry_run);
+Exit conduct(const ShiftRequest& request, bool dry_run, Events& events,
+             std::vector<Asker*> askers) {
+  return Conductor(request, events, std::move(askers)).run(dry_run);
 }
 
 }  // namespace time_chaos::experiment

@@ -37,10 +37,16 @@ void Conductor::stay(Lifetime& lifetime) {
       events_.tick(end ? std::optional<Nanoseconds>(*end - now) : std::nullopt);
       wake = std::min(wake.value_or(now + *period), now + *period);
     }
-    const auto event = lifetime.wait(wake, pidfds());
+    auto fds = pidfds();
+    const size_t asked = fds.size();
+    for (const int fd : asker_fds()) fds.push_back(fd);
+    const auto event = lifetime.wait(wake, fds);
     if (!event || event->kind == Lifetime::Event::Kind::kSignal) return;
     if (event->kind == Lifetime::Event::Kind::kChanged) side_->begin_waits_anew();
-    if (event->kind == Lifetime::Event::Kind::kTargetEnded) {
+    if (event->kind == Lifetime::Event::Kind::kTargetEnded && event->target >= asked) {
+      askers_[event->target - asked]->attend(*this);
+      if (stopped_) return;
+    } else if (event->kind == Lifetime::Event::Kind::kTargetEnded) {
       if (event->target < running_.size()) note_end(event->target);
       if (!anyone_left()) return;
     }

@@ -19,9 +19,14 @@ constexpr int kAttempts = 5;
 
 // True: to be ended.
 bool Conductor::sleep(Lifetime& lifetime, milliseconds span) {
-  const auto event = lifetime.wait(steady_clock::now() + span, {});
-  stopped_ = !event || event->kind == Lifetime::Event::Kind::kSignal;
-  return stopped_;
+  using Kind = Lifetime::Event::Kind;
+  const auto until = steady_clock::now() + span;
+  for (;;) {
+    const auto event = lifetime.wait(until, asker_fds());
+    stopped_ = stopped_ || !event || event->kind == Kind::kSignal;
+    if (!stopped_ && event->kind == Kind::kTargetEnded) askers_[event->target]->attend(*this);
+    if (stopped_ || event->kind == Kind::kMoment) return stopped_;
+  }
 }
 
 Result<std::vector<targets::Process>> Conductor::await_targets(Lifetime& lifetime, bool dry_run) {

@@ -9,16 +9,22 @@
 #include <vector>
 
 #include "agent/experiment/conduct.h"
+#include "agent/experiment/control.h"
 #include "agent/experiment/family.h"
 #include "agent/experiment/followers.h"
 
 namespace time_chaos::experiment {
 
-class Conductor {
+class Conductor : public Control {
  public:
-  Conductor(const ShiftRequest& request, Events& events) : request_(request), events_(events) {}
+  Conductor(const ShiftRequest& request, Events& events, std::vector<Asker*> askers)
+      : request_(request), events_(events), askers_(std::move(askers)) {}
 
   Exit run(bool dry_run);
+
+  Outcome set(clock::ClockSpec spec) override;
+  void end() override;
+  void complain(const Error& error) override;
 
  private:
   using Moment = std::chrono::steady_clock::time_point;
@@ -62,6 +68,7 @@ class Conductor {
 
   void stay(Lifetime& lifetime);
   [[nodiscard]] std::vector<int> pidfds();
+  [[nodiscard]] std::vector<int> asker_fds() const;
   void note_end(size_t target);
   [[nodiscard]] std::optional<Moment> refill_due(Moment now) const;
   void renew_all(std::optional<Moment> end);
@@ -75,6 +82,7 @@ class Conductor {
 
   ShiftRequest request_;
   Events& events_;
+  std::vector<Asker*> askers_;
   std::vector<Running> running_;
   std::optional<SyscallSide> side_;
   std::optional<Followers> followers_;

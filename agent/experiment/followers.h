@@ -55,6 +55,8 @@ class Followers {
     std::shared_ptr<const clock::Program> program;
   };
   void set_model(size_t selector, Model model);
+  // Nobody shows any more what those are to show who come.
+  void forget_models() { models_.clear(); }
   [[nodiscard]] bool has_model(size_t selector) const { return models_.contains(selector); }
   // What followers are to show; nothing: what the request says. Monotonic clocks begin anew in
   // every process.
