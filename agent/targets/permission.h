@@ -3,16 +3,22 @@
 // reach it.
 #pragma once
 
+#include <cstdint>
 #include <string>
-
-#include "agent/targets/process.h"
 
 namespace time_chaos::targets {
 
+struct Privileges {
+  uint32_t uid = 0;  // effective
+  uint64_t effective = 0;
+  uint64_t bounding = 0;  // capabilities that could be gained
+  bool filtered = false;  // by seccomp
+};
+
 // For the refusal of /proc/PID/mem, and of whatever else the kernel asks ptrace's question for.
-std::string reach_remedy(const ProcStatus& agent);
+std::string reach_remedy(const Privileges& agent);
 // For the refusal of ptrace itself where /proc/PID/mem was opened, which asks the same question.
-std::string ptrace_remedy(const ProcStatus& agent);
+std::string ptrace_remedy(const Privileges& agent);
 
 // Of this agent.
 std::string reach_remedy();

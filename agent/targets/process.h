@@ -30,7 +30,6 @@ struct ProcStatus {
   uint64_t ignored = 0;         // SigIgn
   uint64_t caught = 0;          // SigCgt
   uint64_t effective_capabilities = 0;
-  uint64_t bounding_capabilities = 0;
   int threads = 0;
   int seccomp_mode = 0;     // 0 none, 1 strict, 2 filter
   int seccomp_filters = 0;  // 0 where the kernel does not say

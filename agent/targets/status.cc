@@ -58,7 +58,6 @@ constexpr std::array kWideLines = {
     WideLine{"SigIgn", &ProcStatus::ignored, 16},
     WideLine{"SigCgt", &ProcStatus::caught, 16},
     WideLine{"CapEff", &ProcStatus::effective_capabilities, 16},
-    WideLine{"CapBnd", &ProcStatus::bounding_capabilities, 16},
     WideLine{"voluntary_ctxt_switches", &ProcStatus::voluntary_switches, 10},
     WideLine{"nonvoluntary_ctxt_switches", &ProcStatus::involuntary_switches, 10},
 };

@@ -4,6 +4,7 @@ import os
 import signal
 import time
 
+import images
 import manifests
 from kubelet import Pod
 from readings import HOUR, eventually, near, never_shifted, readings, seconds_until, wait_until
@@ -11,11 +12,12 @@ from readings import HOUR, eventually, near, never_shifted, readings, seconds_un
 STARTS = 3  # of which one must be quick enough: the machine may be busy with something else
 
 
-def app_pod(node, name, spec_of=manifests.render, **fields):
-    """The application alone."""
+def app_pod(node, name, container=(), **fields):
+    """The application alone; with other fields of its container, and of the pod."""
     spec, _ = manifests.split(node.rendered["sidecar"])
     spec["initContainers"] = []
     spec.pop("volumes")
+    spec["containers"][0].update(container)
     spec.update(fields)
     return Pod(node, name, spec).start_all()
 
@@ -45,10 +47,10 @@ def whole_story(node, overlay):
     app = lambda: pod.log("app")
     agent = lambda: pod.log("time-chaos")
 
-    took = seconds_until(wait_until(app, -HOUR, f"not shifted; the agent says:\n{agent()}"), -HOUR)
+    took = seconds_until(wait_until(app, -HOUR, lambda: f"not shifted; the agent says:\n{agent()}"), -HOUR)
     for _ in range(STARTS):
         restart(pod)
-        again = seconds_until(wait_until(app, -HOUR, f"not followed; the agent says:\n{agent()}"), -HOUR)
+        again = seconds_until(wait_until(app, -HOUR, lambda: f"not followed; the agent says:\n{agent()}"), -HOUR)
         said.append(f"shifted {took:.2f} s after its start, and {again:.2f} s after it was started again")
         if took <= 1 and again <= 1:
             break
@@ -56,14 +58,14 @@ def whole_story(node, overlay):
     assert min(took, again) <= 1, said
 
     pod.edit_config_map("time-chaos", experiment("2h"))
-    wait_until(app, 2 * HOUR, f"the ConfigMap's change is not seen; the agent says:\n{agent()}")
+    wait_until(app, 2 * HOUR, lambda: f"the ConfigMap's change is not seen; the agent says:\n{agent()}")
     pod.edit_config_map("time-chaos", experiment("-30m"))
     wait_until(app, -HOUR / 2, "the ConfigMap's second change is not seen")
 
     pod.stop("time-chaos")
     code = pod.status("time-chaos").exit_code
     assert code == 0, f"told to end, the agent exits with {code}:\n{agent()}"
-    wait_until(app, 0, f"not recovered; the agent says:\n{agent()}")
+    wait_until(app, 0, lambda: f"not recovered; the agent says:\n{agent()}")
     assert pod.status("app").state == node.runtime.messages.CONTAINER_RUNNING
     assert never_shifted(readings(bystander.log("app"))), "the other pod was touched"
     pod.remove()
@@ -90,17 +92,23 @@ def sidecar_with_bpf(node):
     # Whatever keeps it from BPF, it is none of the container's settings.
     assert not any(word in lines[0] for word in ("CAP_", "seccomp", "Operation not permitted")), lines[0]
     pod.stop("time-chaos")
-    wait_until(app, 0, f"not recovered:\n{pod.log('time-chaos')}")
+    wait_until(app, 0, lambda: f"{pod.status('time-chaos')}\n{pod.log('time-chaos')}")
     pod.remove()
     return lines
 
 
 def node_daemon(node):
     """Processes of one name in whatever pod, those that come later, too; none of another name."""
-    first = app_pod(node, "node-first", shareProcessNamespace=False)
-    agent = pod_of(node, "node").start_all()
+    named = {"command": [f"/{images.UNIQUE}"]}
+    other = app_pod(node, "node-other", shareProcessNamespace=False)
+    first = app_pod(node, "node-first", named, shareProcessNamespace=False)
+    spec, config_maps = manifests.split(node.rendered["node"])
+    container = manifests.agent_of(spec)
+    container["args"] = [f"--name={images.UNIQUE}" if one == "--name=app" else one for one in container["args"]]
+    assert f"--name={images.UNIQUE}" in container["args"]
+    agent = Pod(node, "node", spec, config_maps).start_all()
     wait_until(lambda: first.log("app"), -HOUR, lambda: agent.log("time-chaos"))
-    second = app_pod(node, "node-second", shareProcessNamespace=False)
+    second = app_pod(node, "node-second", named, shareProcessNamespace=False)
     wait_until(lambda: second.log("app"), -HOUR, lambda: agent.log("time-chaos"))
     agent.edit_config_map("time-chaos", experiment("1h"))
     for pod in (first, second):
@@ -108,7 +116,8 @@ def node_daemon(node):
     agent.stop("time-chaos")
     for pod in (first, second):
         wait_until(lambda: pod.log("app"), 0, lambda: agent.log("time-chaos"))
-    for pod in (agent, first, second):
+    assert never_shifted(readings(other.log("app"))), "a process of another name was touched"
+    for pod in (agent, first, second, other):
         pod.remove()
 
 
@@ -118,6 +127,7 @@ def job(node):
     spec, config_maps = manifests.split(node.rendered["job"])
     agent = manifests.agent_of(spec)
     agent["env"][0]["value"] = target.uid
+    assert "--duration=1m" in agent["args"]
     agent["args"] = ["--duration=2s" if one == "--duration=1m" else one for one in agent["args"]]
     pod = Pod(node, "job", spec, config_maps).start_all()
     wait_until(lambda: target.log("app"), -HOUR, lambda: pod.log("time-chaos"))

@@ -1,7 +1,11 @@
 """The manifests without a node: that they render, are of the API's types, and give away no more than they
 say. And the image."""
 
+import pathlib
 import re
+import shutil
+import subprocess
+import tempfile
 
 import manifests
 from manifests import containers_of
@@ -54,6 +58,22 @@ def no_registry(*_):
             assert "/" not in image and "." not in image, f"{path}: {image}"
 
 
+def unit(_, built):
+    """As systemd reads it, with the program where it is here."""
+    systemd = shutil.which("systemd-analyze")
+    if not systemd:
+        return ["systemd-analyze is not installed"]
+    with tempfile.TemporaryDirectory() as directory:
+        copy = pathlib.Path(directory) / "time-chaos@test.service"
+        text = (manifests.ROOT.parent / "time-chaos@.service").read_text()
+        copy.write_text(text.replace("/usr/local/sbin/time-chaos", str(built.program)))
+        checked = subprocess.run([systemd, "verify", copy], capture_output=True, text=True)
+    assert checked.returncode == 0 and not checked.stderr.strip(), checked.stderr
+    seccomp = re.findall(r"^(?:SystemCall\w+|Restrict\w+|Protect(?:Kernel\w+|Clock|Hostname)|PrivateDevices|"
+                         r"MemoryDenyWriteExecute|LockPersonality)=", text, re.M)
+    assert not seccomp, f"these bring a seccomp filter: {seccomp}"
+
+
 def image(_, built):
     files = int(re.search(r"(\d+) files", built.said).group(1))
     assert files < 20, built.said
@@ -65,5 +85,6 @@ CASES = [
     ("manifests give few privileges", few_privileges),
     ("every capability has its comment", capabilities_are_explained),
     ("no image names a host", no_registry),
+    ("the unit is one that systemd takes", unit),
     ("the image has the program, its libraries and nothing else", image),
 ]

@@ -22,13 +22,13 @@ class Runtime:
         self.messages = api_pb2
         self.channel = grpc.insecure_channel(f"unix://{socket}")
 
-    def call(self, name, timeout=60, **fields):
+    def call(self, name, within=60, **fields):
         """Its answer; a refusal is grpc.RpcError."""
         request = getattr(self.messages, f"{name}Request")
         answer = getattr(self.messages, f"{name}Response")
         method = self.channel.unary_unary(f"/runtime.v1.RuntimeService/{name}", request.SerializeToString,
                                           answer.FromString)
-        return method(request(**fields), timeout=timeout)
+        return method(request(**fields), timeout=within)
 
     def close(self):
         self.channel.close()

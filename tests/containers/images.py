@@ -2,6 +2,7 @@
 scripts/deploy/image.sh, and two of one static program each, the application and the pod's pause program.
 """
 
+import os
 import pathlib
 import subprocess
 
@@ -12,17 +13,19 @@ AGENT = "localhost/time-chaos:test"
 FILE_CAPABILITIES = "localhost/time-chaos:file-capabilities"
 APP = "localhost/tc-app:test"
 PAUSE = "localhost/tc-pause:test"
+# The same application by a name that no other process of this machine has: for agents that see them all.
+UNIQUE = f"tc{os.getpid()}app"
 
 
 class Images:
     """Built with `environment`'s storage; `archives` are what containerd imports."""
 
     def __init__(self, scratch, environment, program):
-        self.scratch, self.environment = scratch, environment
+        self.scratch, self.environment, self.program = scratch, environment, program.resolve()
         self.archives = {}
         self.said = self.run(IMAGE_SCRIPT, "--program", program, "--tag", AGENT, "--archive",
                              self._archive(AGENT)).strip()
-        self._program_image("app", APP)
+        self._program_image("app", APP, UNIQUE)
         self._program_image("pause", PAUSE)
         self._with_file_capabilities()
 
@@ -42,12 +45,13 @@ class Images:
         self.run("buildah", "rm", container)
         self.run("buildah", "push", "--quiet", tag, f"docker-archive:{self._archive(tag)}:{tag}")
 
-    def _program_image(self, name, tag):
+    def _program_image(self, name, tag, *names):
         program = self.scratch / name
         self.run("gcc", "-static", "-O2", "-std=gnu11", "-Wall", "-Wextra", "-Werror", "-o", program,
                  HERE / "targets" / f"{name}.c")
         container = self.run("buildah", "from", "scratch").strip()
-        self.run("buildah", "copy", "--quiet", container, program, f"/{name}")
+        for path in (name, *names):
+            self.run("buildah", "copy", "--quiet", container, program, f"/{path}")
         self.run("buildah", "config", "--entrypoint", f'["/{name}"]', "--cmd", "", container)
         self._commit(container, tag)
 

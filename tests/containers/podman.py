@@ -21,7 +21,6 @@ events_logger = "file"
 infra_image = "{pause}"
 tmp_dir = "{root}/tmp"
 volume_path = "{root}/volumes"
-static_dir = "{root}/libpod"
 """
 STORAGE = """\
 [storage]

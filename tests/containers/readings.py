@@ -50,7 +50,7 @@ def shows(log, ahead, raw=True):
 
 def wait_until(log, ahead, what, raw=True):
     """`log`: a function. Returns the readings up to then."""
-    eventually(lambda: shows(log(), ahead, raw), lambda: f"{what}; the last readings are {readings(log())[-2:]}")
+    eventually(lambda: shows(log(), ahead, raw), lambda: f"{what() if callable(what) else what}; the last readings are {readings(log())[-2:]}")
     return readings(log())
 
 

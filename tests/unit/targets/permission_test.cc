@@ -18,12 +18,8 @@ constexpr uint64_t bit(int capability) {
 constexpr uint64_t kAll = (uint64_t{1} << 41) - 1;
 constexpr uint64_t kGiven = bit(CAP_SYS_PTRACE) | bit(CAP_DAC_OVERRIDE);
 
-ProcStatus agent(uint32_t uid, uint64_t effective, uint64_t bounding) {
-  ProcStatus status;
-  status.uid = uid;
-  status.effective_capabilities = effective;
-  status.bounding_capabilities = bounding;
-  return status;
+Privileges agent(uint32_t uid, uint64_t effective, uint64_t bounding) {
+  return {uid, effective, bounding, false};
 }
 
 TEST(ReachRemedy, OnAMachineIsRootOrTheTargetsUser) {
@@ -44,9 +40,9 @@ TEST(ReachRemedy, SaysThatAddedCapabilitiesReachRootOnly) {
 }
 
 TEST(PtraceRemedy, IsTheProfileWhereThereIsOne) {
-  ProcStatus status = agent(0, kGiven, kGiven);
+  Privileges status = agent(0, kGiven, kGiven);
   EXPECT_THAT(ptrace_remedy(status), Not(HasSubstr("seccomp")));
-  status.seccomp_mode = 2;
+  status.filtered = true;
   EXPECT_THAT(ptrace_remedy(status), HasSubstr("seccomp"));
 }
 

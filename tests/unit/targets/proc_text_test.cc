@@ -36,7 +36,6 @@ SigIgn:	0000000000001000
 SigCgt:	ffffffffffffffff
 CapInh:	0000000000000000
 CapEff:	000001fffeffffff
-CapBnd:	000001ffffffffff
 NoNewPrivs:	0
 Seccomp:	2
 Seccomp_filters:	4
@@ -72,7 +71,6 @@ TEST(ProcStatus, ReadsEveryField) {
   EXPECT_EQ(status->ignored, 0x1000u);
   EXPECT_EQ(status->caught, ~uint64_t{0});
   EXPECT_EQ(status->effective_capabilities, 0x1fffeffffffu);
-  EXPECT_EQ(status->bounding_capabilities, 0x1ffffffffffu);
   EXPECT_EQ(status->threads, 3);
   EXPECT_EQ(status->seccomp_mode, 2);
   EXPECT_EQ(status->seccomp_filters, 4);
