@@ -1,5 +1,6 @@
-// The application of the tests: prints every 20 ms, a line each, CLOCK_MONOTONIC, and CLOCK_REALTIME as
-// the vDSO and as a system call have it, in nanoseconds. Static: its image has nothing else.
+// The application of the tests: prints every 20 ms, a line each, CLOCK_MONOTONIC, and
+// CLOCK_REALTIME as the vDSO and as a system call have it, in nanoseconds. Static: its image has
+// nothing else.
 #define _GNU_SOURCE
 #include <stdio.h>
 #include <sys/syscall.h>

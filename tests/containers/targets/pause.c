@@ -1,5 +1,5 @@
-// Holds a pod's namespaces: waits, buries the children that a shared pid namespace leaves it, and ends
-// when it is told to.
+// Holds a pod's namespaces: waits, buries the children that a shared pid namespace leaves it, and
+// ends when it is told to.
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/wait.h>
