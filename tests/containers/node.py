@@ -53,6 +53,17 @@ def network(root):
          "ipam": {"type": "host-local", "dataDir": f"{root}/addresses", "subnet": "198.18.0.0/16"}}]}
 
 
+def remove_cgroups(name):
+    """In every hierarchy; one with a process in it, or somebody else's below it, stays."""
+    mounted, name = pathlib.Path("/sys/fs/cgroup"), name.strip("/")
+    for top in (mounted / name, *mounted.glob(f"*/{name}")):
+        for directory in [*sorted(top.glob("**/"), reverse=True), top]:
+            try:
+                directory.rmdir()
+            except OSError:
+                pass
+
+
 class Node:
     def __init__(self, scratch):
         self.scratch = pathlib.Path(scratch)
@@ -98,3 +109,4 @@ class Node:
         self.runtime.close()
         self.process.send_signal(signal.SIGTERM)
         self.process.wait(30)
+        remove_cgroups(self.cgroup)

@@ -7,6 +7,8 @@ import shutil
 import subprocess
 import time
 
+from node import remove_cgroups
+
 # runc: crun does not know hybrid control groups. Limits: podman wants to raise them, for which not every
 # machine of ours has CAP_SYS_RESOURCE.
 CONTAINERS = """\
@@ -65,6 +67,7 @@ class Podman:
     def close(self):
         self.run("pod", "rm", "--all", "--force", "--time", "1", check=False)
         self.run("rm", "--all", "--force", "--time", "1", check=False)
+        remove_cgroups("/libpod_parent")
         for attempt in range(5):
             subprocess.run(["umount", "--recursive", self.root / "graph/overlay"], capture_output=True)
             shutil.rmtree(self.root, ignore_errors=True)
