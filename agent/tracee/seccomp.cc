@@ -19,6 +19,11 @@ constexpr char kForceRemedy[] =
     "--force suspends the filter for the moment of the attach (if the agent is killed in that "
     "moment, the filter may kill the target)";
 
+constexpr char kUnreadRemedy[] =
+    "run with CAP_SYS_ADMIN and under no seccomp filter, or use --force, which takes it that the "
+    "filter lets mmap pass, as those of container runtimes do (one that kills would kill the "
+    "target)";
+
 struct Machine {
   uint32_t a = 0;
   uint32_t x = 0;
@@ -141,7 +146,7 @@ Status check_instruction(const FilterInstruction& in) {
 Result<uint32_t> evaluate(std::span<const FilterInstruction> filter, const PlannedCall& call) {
   seccomp_data data{};
   data.nr = static_cast<int>(call.number);
-  data.arch = audit_arch();
+  data.arch = call.arch;
   data.instruction_pointer = call.instruction_pointer;
   for (size_t i = 0; i < 6; i++) data.args[i] = call.arguments[i];
 
@@ -224,7 +229,7 @@ Status check_allowed(const SeizedThread& stopped, int seccomp_mode,
   if (!filters) {
     return fail(Error(Exit::kNotPermitted,
                       "its seccomp filter cannot be read: " + filters.error().message(),
-                      "run with CAP_SYS_ADMIN, or use --force at the target's risk"));
+                      kUnreadRemedy));
   }
   for (const PlannedCall& call : calls) {
     for (const auto& filter : *filters) {
@@ -246,6 +251,13 @@ Status suspend_filters(SeizedThread& stopped) {
                     .with_remedy("--force needs CAP_SYS_ADMIN outside any seccomp filter"));
   }
   return {};
+}
+
+Status force_through(SeizedThread& stopped, int seccomp_mode, std::span<const PlannedCall> calls) {
+  auto suspended = suspend_filters(stopped);
+  if (suspended || seccomp_mode == 1) return suspended;
+  if (!read_filters(stopped)) return {};
+  return check_allowed(stopped, seccomp_mode, calls) ? Status() : suspended;
 }
 
 }  // namespace time_chaos::tracee
