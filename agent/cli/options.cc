@@ -66,7 +66,8 @@ void add_targets(CLI::App& app, TargetOptions& targets) {
                  "All processes of a container, by the beginning of its id or name; with --pod: of "
                  "that pod's")
       ->type_name("ID");
-  app.add_option("--pod", targets.pods, "All containers of a pod, by its UID")->type_name("UID");
+  app.add_option("--pod", targets.pods, "All containers of a pod, by its UID, or NAMESPACE/NAME")
+      ->type_name("UID");
   app.add_flag("--all-but-me", targets.all_but_me,
                "In a pod with a shared pid namespace: all that are not in this container");
   app.add_option("--experiment", targets.experiments, "Whatever carries that experiment")

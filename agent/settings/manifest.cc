@@ -122,7 +122,8 @@ class Reader {
         value, name_, "spec.selector.pods",
         [&](const std::string& key, const YAML::Node& at, const YAML::Node& field) -> Status {
           TC_TRY(const auto names, scalars(field, name_, "spec.selector.pods." + key));
-          for (const std::string& name : names) add_to("pod", key + "/" + name, place(at));
+          for (const std::string& name : names)
+            add_to("pod", fmt::format("{}/{}", key, name), place(at));
           return {};
         });
   }

@@ -123,6 +123,11 @@ std::vector<std::string> ContainerNames::all() const {
   return list;
 }
 
+bool ContainerNames::in_pod(const std::string& wanted) const {
+  if (wanted.empty()) return false;
+  return pod_uid == wanted || (!pod.empty() && pod_namespace + "/" + pod == wanted);
+}
+
 ContainerNames names_in_bundle(std::string_view json) {
   return names_in_annotations(at(parsed(json), "annotations"));
 }

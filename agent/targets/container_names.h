@@ -18,6 +18,8 @@ struct ContainerNames {
   [[nodiscard]] bool known() const { return !name.empty() || sandbox; }
   // What it answers to: "app", "payments-7c9d/app", "shop/payments-7c9d/app".
   [[nodiscard]] std::vector<std::string> all() const;
+  // Its pod is called so, by UID or as "shop/payments-7c9d".
+  [[nodiscard]] bool in_pod(const std::string& wanted) const;
 };
 
 // Where "/" may be: the agent's own, and that of the machine where the agent is a container that

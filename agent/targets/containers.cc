@@ -92,7 +92,7 @@ Result<std::vector<pid_t>> Containers::processes() {
   std::vector<Member> list = members();
   std::erase_if(list, [&](const Member& m) {
     if (query_.pod.empty() || m.pod == query_.pod) return false;
-    return names_of(m.container).pod_uid != query_.pod;
+    return !names_of(m.container).in_pod(query_.pod);
   });
   TC_CHECK(choose(list));
   std::vector<pid_t> pids;
@@ -162,7 +162,7 @@ std::optional<bool> Containers::pod_lives() {
   if (pod.empty()) return std::nullopt;
   const std::vector<Member> list = members();
   return std::any_of(list.begin(), list.end(), [&](const Member& m) {
-    return m.pod == pod || names_of(m.container).pod_uid == pod;
+    return m.pod == pod || names_of(m.container).in_pod(pod);
   });
 }
 

@@ -17,7 +17,7 @@ namespace time_chaos::targets {
 // Both must hold; an empty one always does.
 struct ContainerQuery {
   std::string container;                   // the beginning of an id or of a name, or a whole one
-  std::string pod;                         // as pod_uid() has it
+  std::string pod;                         // as pod_uid() has it, or "namespace/name"
   [[nodiscard]] std::string text() const;  // "--container payments"
   bool operator==(const ContainerQuery&) const = default;
 };

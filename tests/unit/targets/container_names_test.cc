@@ -25,6 +25,13 @@ TEST(ContainerNames, OfContainerdsBundle) {
   EXPECT_THAT(names.all(), ElementsAre("app", "payments-7c9d/app", "shop/payments-7c9d/app"));
   EXPECT_EQ(names.pod_uid, "ab-c");
   EXPECT_FALSE(names.sandbox);
+  EXPECT_TRUE(names.in_pod("ab-c"));
+  EXPECT_TRUE(names.in_pod("shop/payments-7c9d"));
+  for (const char* other : {"", "/", "payments-7c9d", "shop/payments", "mail/payments-7c9d"}) {
+    EXPECT_FALSE(names.in_pod(other)) << other;
+  }
+  EXPECT_FALSE(ContainerNames().in_pod("")) << "nor is one of which nothing is known";
+  EXPECT_FALSE(ContainerNames().in_pod("/"));
 }
 
 TEST(ContainerNames, OfASandbox) {
