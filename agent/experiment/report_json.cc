@@ -78,6 +78,10 @@ Json bpf(const BpfPlace& place) {
   object["programs"] = {{"hidden", programs.done}, {"refused", programs.refused}};
   object["children"] = {{"added", children.done}, {"refused", children.refused}};
   object["clocks"] = clocks;
+  const tc_bpf_count& waits = counts[TC_BPF_ROW_WAITS];
+  object["waits"] = {{"hooked", place.engine->shifts_waits()},
+                     {"shifted", waits.done},
+                     {"refused", waits.refused}};
   Json misses = Json::object();
   for (const auto& program : place.engine->misses()) misses[program.program] = program.misses;
   object["recursion_misses"] = misses;
@@ -133,6 +137,8 @@ Json json(const SyscallChoice& choice) {
   object["refused"] = choice.refused;
   object["time"] = choice.no_time.empty();
   object["guard"] = choice.no_guard.empty();
+  object["waits"] = choice.no_waits.empty();
+  if (!choice.no_waits.empty()) object["why_no_waits"] = choice.no_waits;
   if (!choice.no_guard.empty()) object["why_no_guard"] = choice.no_guard;
   if (!choice.no_time.empty()) object["why_no_time"] = choice.no_time;
   return object;

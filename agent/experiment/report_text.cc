@@ -79,11 +79,19 @@ std::string counts_text(const BpfPlace& place, bool verbose) {
   if (programs.refused != 0) {
     text += fmt::format(", {} executed programs whose vDSO could not be hidden", programs.refused);
   }
+  const tc_bpf_count& waits = counts[TC_BPF_ROW_WAITS];
+  if (waits.refused != 0) {
+    text += fmt::format(", {} waits that could not be shifted", waits.refused);
+  }
   uint64_t missed = 0;
   for (const auto& program : place.engine->misses()) missed += program.misses;
   if (missed != 0) text += fmt::format(", {} runs of the BPF programs skipped", missed);
   if (!place.engine->shifts_time()) text += ", raw time() calls are not shifted on this kernel";
-  return verbose ? text + fmt::format("\n  bpf hooks: {}", place.engine->hooks()) + each : text;
+  if (!place.engine->shifts_waits()) text += ", waits until an instant end in real time";
+  if (!verbose) return text;
+  text += fmt::format("\n  bpf hooks: {}", place.engine->hooks()) + each;
+  return text + fmt::format("\n  waits until an instant: {} shifted, {} refused", waits.done,
+                            waits.refused);
 }
 
 std::string kept_text(clock::ClockSet kept) {
@@ -137,7 +145,9 @@ std::string text(const SyscallChoice& choice, bool verbose) {
   if (!choice.no_guard.empty()) {
     text += "; targets with CAP_SYS_TIME can set the machine's clock to the time they see";
   }
+  if (!choice.no_waits.empty()) text += "; waits until an instant of theirs end in real time";
   if (!verbose) return text;
+  if (!choice.no_waits.empty()) text += fmt::format("\n  waits: {}", choice.no_waits);
   if (!choice.no_guard.empty()) text += fmt::format("\n  guard: {}", choice.no_guard);
   if (!choice.no_time.empty()) text += fmt::format("\n  time(): {}", choice.no_time);
   for (const std::string& refused : choice.refused) text += "\n  refused: " + refused;

@@ -84,6 +84,7 @@ struct tc_round {
 /* What tc_find_in_round() has found out. */
 struct tc_found {
   bool found;
+  bool seen;       /* `highest` is of a segment */
   int64_t within;  /* it is reached so many nanoseconds from there at the latest */
   uint64_t at;     /* where the segment begins, or the round was begun: t as in the first round */
   uint64_t more;   /* what is still missing there */
@@ -104,44 +105,62 @@ TC_INLINE int64_t tc_segment_value(const struct tc_clock_map* map,
   return (int64_t)sum;
 }
 
-/* The first place in the rest of a round at which `more` is shown. */
-TC_INLINE void tc_find_in_round(const struct tc_clock_map* map, const struct tc_clock_table* table,
-                                const struct tc_round* round, int64_t more,
-                                struct tc_found* result) {
-  uint64_t end_of_round = table->period ? table->loop_at + table->period : table->horizon + 1;
-  bool seen = false;
-  result->found = false;
+/* Before a round is looked through. */
+TC_INLINE void tc_nothing_found(struct tc_found* result) {
+  result->found = result->seen = false;
   result->within = 0;
   result->at = result->more = result->highest_at = result->highest_begins = 0;
   result->slope = result->highest_base = result->highest_rate = 0;
   result->highest = INT64_MIN;
-  for (int i = 0; i < TC_SEGMENT_COUNT; i++) {
-    uint64_t begins = table->segments[i].at;
-    int64_t base = table->segments[i].base, rate = table->segments[i].rate;
+}
+
+/* A segment that ends where the next one begins, in what is left of a round. */
+TC_INLINE void tc_look_at_segment(const struct tc_clock_map* map,
+                                  const struct tc_clock_table* table, const struct tc_round* round,
+                                  int64_t more, const struct tc_segment* segment, uint64_t ends,
+                                  struct tc_found* result) {
+  uint64_t end_of_round = table->period ? table->loop_at + table->period : table->horizon + 1;
+  uint64_t begins = segment->at;
+  int64_t base = segment->base, rate = segment->rate;
+  if (ends > end_of_round) ends = end_of_round;
+  uint64_t from = begins > round->from ? begins : round->from;
+  if (from >= ends) return;
+  int64_t first = tc_segment_value(map, table, round->number, from, begins, base, rate);
+  int64_t last = tc_segment_value(map, table, round->number, ends - 1, begins, base, rate);
+  if (first >= more || last >= more) {
+    result->found = true;
+    result->at = from;
+    result->within = (int64_t)(ends - 1 - from);
+    result->more = first >= more ? 0 : (uint64_t)more - (uint64_t)first;
+    result->slope = tc_add(map->rate, rate);
+    return;
+  }
+  int64_t higher = first > last ? first : last;
+  if (ends <= table->loop_at || (result->seen && higher <= result->highest)) return;
+  result->seen = true;
+  result->highest = higher;
+  result->highest_at = first > last ? from : ends - 1;
+  result->highest_begins = begins;
+  result->highest_base = base;
+  result->highest_rate = rate;
+}
+
+/* The first place in the rest of a round at which `more` is shown. */
+TC_INLINE void tc_find_in_round(const struct tc_clock_map* map, const struct tc_clock_table* table,
+                                const struct tc_round* round, int64_t more,
+                                struct tc_found* result) {
+  tc_nothing_found(result);
+  for (int i = 0; i < TC_SEGMENT_COUNT && !result->found; i++) {
     uint64_t ends = i + 1 < TC_SEGMENT_COUNT ? table->segments[i + 1].at : TC_NO_SEGMENT;
-    if (ends > end_of_round) ends = end_of_round;
-    uint64_t from = begins > round->from ? begins : round->from;
-    if (from >= ends) continue;
-    int64_t first = tc_segment_value(map, table, round->number, from, begins, base, rate);
-    int64_t last = tc_segment_value(map, table, round->number, ends - 1, begins, base, rate);
-    if (first >= more || last >= more) {
-      result->found = true;
-      result->at = from;
-      result->within = (int64_t)(ends - 1 - from);
-      result->more = first >= more ? 0 : (uint64_t)more - (uint64_t)first;
-      result->slope = tc_add(map->rate, rate);
-      return;
-    }
-    int64_t higher = first > last ? first : last;
-    if (ends <= table->loop_at || (seen && higher <= result->highest)) continue;
-    seen = true;
-    result->highest = higher;
-    result->highest_at = first > last ? from : ends - 1;
-    result->highest_begins = begins;
-    result->highest_base = base;
-    result->highest_rate = rate;
+    tc_look_at_segment(map, table, round, more, &table->segments[i], ends, result);
   }
 }
+
+/* BPF, whose verifier cannot follow all of that at once, goes through a round by a way of its own.
+ */
+#ifndef TC_FIND_IN_ROUND
+#define TC_FIND_IN_ROUND tc_find_in_round
+#endif
 
 /* The round, one of those that are still to come, that gets as far as `more`. False: none. */
 TC_INLINE bool tc_find_round(const struct tc_clock_map* map, const struct tc_clock_table* table,
@@ -188,16 +207,16 @@ TC_INLINE int64_t tc_schedule_reaches(const struct tc_clock_map* map,
     round.from -= round.number * table->period;
   }
   struct tc_found found;
-  tc_find_in_round(map, table, &round, more, &found);
+  TC_FIND_IN_ROUND(map, table, &round, more, &found);
   if (!found.found) {
     /* A round that was begun in the middle does not tell how far a whole one gets. */
     struct tc_round whole = {round.number + 1, table->loop_at};
     if (table->period == 0) return TC_ENDLESS;
-    tc_find_in_round(map, table, &whole, more, &found);
+    TC_FIND_IN_ROUND(map, table, &whole, more, &found);
     round = whole;
     if (!found.found) {
       if (!tc_find_round(map, table, &found, more, &round)) return TC_ENDLESS;
-      tc_find_in_round(map, table, &round, more, &found);
+      TC_FIND_IN_ROUND(map, table, &round, more, &found);
       if (!found.found) return TC_ENDLESS;
     }
   }
@@ -242,17 +261,33 @@ TC_INLINE bool tc_map_deadline(const struct tc_clock_map* map, const struct tc_c
   return false;
 }
 
+/* The reading of the target's clock at which a wait of `wait` nanoseconds (>= 0) ends that begins
+ * when the real clock reads `now`. */
+TC_INLINE void tc_wait_ends(const struct tc_clock_map* map, const struct tc_clock_table* table,
+                            int64_t now_sec, int64_t now_nsec, int64_t wait, int64_t* sec,
+                            int64_t* nsec) {
+  *sec = now_sec;
+  *nsec = now_nsec;
+  tc_map_apply(map, table, sec, nsec);
+  tc_add_nsec(sec, nsec, wait);
+}
+
+/* How long that takes if tc_map_deadline() has made `sec`, `nsec` of it. */
+TC_INLINE int64_t tc_wait_takes(bool in_sight, int64_t now_sec, int64_t now_nsec, int64_t sec,
+                                int64_t nsec) {
+  int64_t real = tc_between(now_sec, now_nsec, sec, nsec);
+  return !in_sight ? TC_ENDLESS : real < 0 ? 0 : real;
+}
+
 /* How many nanoseconds a wait of `wait` nanoseconds (>= 0) of the target's time takes that begins
- * when the real clock reads `now`. TC_ENDLESS: no end is in sight. */
+ * when the real clock reads `now`: 0 only if it was 0. TC_ENDLESS: no end is in sight. */
 TC_INLINE int64_t tc_map_wait(const struct tc_clock_map* map, const struct tc_clock_table* table,
                               int64_t now_sec, int64_t now_nsec, int64_t wait) {
+  int64_t sec, nsec;
   if (map->kind == TC_MAP_OFFSET) return wait;
-  int64_t sec = now_sec, nsec = now_nsec;
-  tc_map_apply(map, table, &sec, &nsec);
-  tc_add_nsec(&sec, &nsec, wait);
-  if (!tc_map_deadline(map, table, now_sec, now_nsec, &sec, &nsec)) return TC_ENDLESS;
-  int64_t real = tc_between(now_sec, now_nsec, sec, nsec);
-  return real < 0 ? 0 : real;
+  tc_wait_ends(map, table, now_sec, now_nsec, wait, &sec, &nsec);
+  bool in_sight = tc_map_deadline(map, table, now_sec, now_nsec, &sec, &nsec);
+  return tc_wait_takes(in_sight, now_sec, now_nsec, sec, nsec);
 }
 
 /* How many nanoseconds of the target's time pass in `real` nanoseconds (>= 0) from `now` on. */
