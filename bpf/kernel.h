@@ -93,6 +93,7 @@ struct linux_binprm {
 
 struct task_struct {
   struct thread_info thread_info;
+  void* stack;
   int pid;
   int tgid;
   struct task_struct* group_leader;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* The caller's own memory, from where the kernel is about to read an instant: it holds another one
- * until the kernel has read it, some microseconds later, and is then put back.
+/* The caller's own memory, from where the kernel is about to read for how long to wait: it holds
+ * something else until the kernel has read it, some microseconds later, and is then put back.
  *
  * Threads may share such a place. The first one there writes; the others, who find what it wrote,
  * only say that they need it as well; and the last one puts it back. What two threads do about a
@@ -11,16 +11,18 @@
 #include "maps.h"
 
 #define WAITS_AT_ONCE 4096 /* between the beginning of a call and what follows its reading */
-#define LOCK_ATTEMPTS 5000 /* some hundred microseconds */
-#define LOCK_ROUNDS 100    /* of so many attempts */
+/* Who holds the lock is not preempted, but a virtual processor may be: a million attempts take
+ * hundreds of milliseconds. The verifier counts each of four loops, within each other, once. */
+#define LOCK_ROUNDS 32
 
 struct wait_place {
   __u64 memory; /* the address space */
   __u64 at;
 };
 
+/* Of 8, 16 or 32 bytes; what lies behind is 0. */
 struct wait_bytes {
-  __u64 word[2]; /* the second one is 0 where eight bytes are all */
+  __u64 word[4];
 };
 
 struct wait_held {
@@ -31,8 +33,9 @@ struct wait_held {
 /* What a thread has to put back. */
 struct wait_debt {
   struct wait_place place;
+  __u64 function; /* of the kernel's, that was about to read it */
   __u32 size;
-  __u32 reserved;
+  __u32 timer;
 };
 
 struct {
@@ -56,25 +59,32 @@ struct {
   __type(value, struct wait_debt);
 } tchaos_wdebts SEC(".maps");
 
-/* A program of its own for the verifier, which would follow each attempt to the end of its caller.
+/* Programs of their own for the verifier, which would follow each attempt to the end of its caller.
  * 5.10 takes numbers only. */
 __attribute__((noinline)) int tchaos_lock(__u64 memory, __u64 at) {
   struct wait_place place = {memory, at};
   __u32 taken = 1;
 #pragma nounroll
-  for (int i = 0; i < LOCK_ATTEMPTS; i++) {
+  for (int i = 0; i < LOCK_ROUNDS; i++) {
     if (bpf_map_update_elem(&tchaos_wlocks, &place, &taken, BPF_NOEXIST) == 0) return 1;
   }
   return 0;
 }
 
-static __always_inline bool lock_place(const struct wait_place* place) {
-  /* Who holds it is not preempted, but a virtual processor may be. */
-#pragma nounroll
-  for (int i = 0; i < LOCK_ROUNDS; i++) {
-    if (tchaos_lock(place->memory, place->at)) return true;
+#define LOCK_BY(name, attempt)                                  \
+  __attribute__((noinline)) int name(__u64 memory, __u64 at) {  \
+    _Pragma("nounroll") for (int i = 0; i < LOCK_ROUNDS; i++) { \
+      if (attempt(memory, at)) return 1;                        \
+    }                                                           \
+    return 0;                                                   \
   }
-  return false;
+
+LOCK_BY(tchaos_lock_2, tchaos_lock)
+LOCK_BY(tchaos_lock_3, tchaos_lock_2)
+LOCK_BY(tchaos_lock_4, tchaos_lock_3)
+
+static __always_inline bool lock_place(const struct wait_place* place) {
+  return tchaos_lock_4(place->memory, place->at);
 }
 
 static __always_inline void unlock_place(const struct wait_place* place) {
@@ -82,18 +92,21 @@ static __always_inline void unlock_place(const struct wait_place* place) {
 }
 
 static __always_inline bool read_bytes(__u64 at, __u32 size, struct wait_bytes* bytes) {
-  bytes->word[1] = 0;
-  return size == 8 ? !bpf_probe_read_user(bytes, 8, (void*)at)
-                   : !bpf_probe_read_user(bytes, 16, (void*)at);
+  bytes->word[1] = bytes->word[2] = bytes->word[3] = 0;
+  if (size == 8) return !bpf_probe_read_user(bytes, 8, (void*)at);
+  if (size == 16) return !bpf_probe_read_user(bytes, 16, (void*)at);
+  return !bpf_probe_read_user(bytes, 32, (void*)at);
 }
 
 static __always_inline bool write_bytes(__u64 at, __u32 size, const struct wait_bytes* bytes) {
-  return size == 8 ? !bpf_probe_write_user((void*)at, bytes, 8)
-                   : !bpf_probe_write_user((void*)at, bytes, 16);
+  if (size == 8) return !bpf_probe_write_user((void*)at, bytes, 8);
+  if (size == 16) return !bpf_probe_write_user((void*)at, bytes, 16);
+  return !bpf_probe_write_user((void*)at, bytes, 32);
 }
 
 static __always_inline bool same_bytes(const struct wait_bytes* a, const struct wait_bytes* b) {
-  return a->word[0] == b->word[0] && a->word[1] == b->word[1];
+  return a->word[0] == b->word[0] && a->word[1] == b->word[1] && a->word[2] == b->word[2] &&
+         a->word[3] == b->word[3];
 }
 
 /* Under the lock. Memory that holds something else meanwhile is the program's own affair. */
@@ -111,19 +124,22 @@ static __always_inline void leave_place(const struct wait_place* place, __u32 si
   bpf_map_delete_elem(&tchaos_wheld, place);
 }
 
-/* Of the thread that runs: the kernel has read what it wanted. */
-static __always_inline void put_back(void) {
+static __always_inline struct wait_debt* debt_of_thread(void) {
   __u32 thread = bpf_get_current_pid_tgid();
-  struct wait_debt* debt = bpf_map_lookup_elem(&tchaos_wdebts, &thread);
-  if (!debt) return;
+  return bpf_map_lookup_elem(&tchaos_wdebts, &thread);
+}
+
+/* Of the thread that runs: the kernel has read what it wanted. */
+static __always_inline void put_back(const struct wait_debt* debt) {
+  __u32 thread = bpf_get_current_pid_tgid();
   if (!lock_place(&debt->place)) return; /* its next call, or its end, pays */
   leave_place(&debt->place, debt->size);
   unlock_place(&debt->place);
   bpf_map_delete_elem(&tchaos_wdebts, &thread);
 }
 
-/* Under the lock. From here on the kernel finds `fresh->ours` at that place; `found` is what is
- * there now. False: it does not. */
+/* Under the lock. From here on the kernel finds `fresh->ours` at that place, or what `held` says
+ * that is `there` now. False: it does not. */
 static __always_inline bool take_place(const struct wait_debt* debt, struct wait_held* held,
                                        bool there, struct wait_held* fresh) {
   __u32 thread = bpf_get_current_pid_tgid();

@@ -87,7 +87,7 @@ Result<BpfEngine> BpfEngine::start(uint32_t pages) {
                    "use Linux 7.1 or later, or --engine-syscalls ptrace")
             : add_time(*loaded);
     const Status guard = add_guard(*loaded);
-    const Status waits = add_waits(*loaded, kernel.version);
+    const Status waits = add_waits(*loaded, kernel);
     BpfState::Fds fds{std::move(loaded->targets), std::move(loaded->pages),
                       std::move(loaded->counts), std::move(loaded->programs)};
     TC_TRY(BpfState state, BpfState::over(std::move(fds)));

@@ -44,6 +44,6 @@ Status add_guard(LoadedClocks& clocks);
 
 // Programs that let waits until an instant of a shifted clock end in the target's time are added
 // likewise.
-Status add_waits(LoadedClocks& clocks, KernelVersion kernel);
+Status add_waits(LoadedClocks& clocks, const KernelFacts& kernel);
 
 }  // namespace time_chaos::syscalls

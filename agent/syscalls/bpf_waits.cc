@@ -12,8 +12,11 @@
 #include <unistd.h>
 #include <waits.skel.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
+#include <iterator>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -31,11 +34,11 @@ using Waits = std::unique_ptr<waits_bpf, DestroyBpf>;
 constexpr const char* kRemedy = "use --engine-syscalls ptrace";
 constexpr KernelVersion kAlways{0, 0};
 constexpr KernelVersion kNever{99, 0};
-constexpr KernelVersion kMultiProbes{6, 16};   // one link for many functions, on every kernel
+constexpr KernelVersion kMultiProbes{6, 12};   // one link for many functions
 constexpr KernelVersion kLinkedProbes{5, 15};  // a link for each
+constexpr KernelVersion kAllReturns{6, 16};    // before, a preemptible kernel runs out of instances
 constexpr KernelVersion kFutexv{5, 16};
 constexpr KernelVersion kFutex2{6, 7};
-constexpr KernelVersion kWholeTimerSet{6, 1};  // before, part of it is inlined
 
 struct Function {
   const char* name;
@@ -43,38 +46,33 @@ struct Function {
   KernelVersion until = kNever;
 };
 
-// A call is served by a function for 64-bit callers and by one for 32-bit callers.
-constexpr Function kNative[] = {
-    {"__x64_sys_clock_nanosleep"},      {"__x64_sys_futex"},
-    {"__x64_sys_timerfd_settime"},      {"__x64_sys_timer_settime"},
-    {"__x64_sys_mq_timedsend"},         {"__x64_sys_mq_timedreceive"},
-    {"__x64_sys_futex_waitv", kFutexv}, {"__x64_sys_futex_wait", kFutex2},
-};
-constexpr Function kIa32[] = {
-    {"__ia32_sys_clock_nanosleep_time32"}, {"__ia32_sys_clock_nanosleep"},
-    {"__ia32_sys_futex_time32"},           {"__ia32_sys_futex"},
-    {"__ia32_sys_timerfd_settime32"},      {"__ia32_sys_timerfd_settime"},
-    {"__ia32_sys_timer_settime32"},        {"__ia32_sys_timer_settime"},
-    {"__ia32_sys_mq_timedsend_time32"},    {"__ia32_sys_mq_timedsend"},
-    {"__ia32_sys_mq_timedreceive_time32"}, {"__ia32_sys_mq_timedreceive"},
-    {"__ia32_sys_futex_waitv", kFutexv},   {"__ia32_sys_futex_wait", kFutex2},
-};
-// What they call next when they have read the caller's memory, before anything blocks.
-constexpr Function kRead[] = {
+using Names = std::vector<const char*>;
+
+// By which all calls read the caller's memory: an instant or a length, and a timer's setting.
+const Names kReaders = {"get_timespec64", "get_old_timespec32"};
+const Names kTimerReaders = {"get_itimerspec64", "get_old_itimerspec32"};
+
+// What the calls call next when they have read it, before anything blocks: where the return of the
+// readers may be lost.
+constexpr Function kNext[] = {
     {"hrtimer_nanosleep"},
     {"alarm_timer_nsleep"},
     {"do_futex"},
     {"do_timerfd_settime"},
+    {"do_timer_settime"},
     {"do_mq_timedsend"},
     {"do_mq_timedreceive"},
-    {"common_timer_set", kAlways, kWholeTimerSet},
-    {"do_timer_settime", kWholeTimerSet},
     {"futex_wait_multiple", kFutexv, kFutex2},
     {"futex_parse_waitv", kFutex2},
     {"__futex_wait", kFutex2},
 };
+// Of those that wait for a length; after rt_sigtimedwait's own there is none that has one name.
+constexpr Function kNextOfLengths[] = {
+    {"do_sys_poll"},     {"core_sys_select"}, {"do_epoll_wait"},
+    {"__do_semtimedop"}, {"do_recvmmsg"},     {"do_io_getevents"},
+};
 
-using Names = std::vector<const char*>;
+enum Lengths : uint32_t { kReal, kMost, kAll };  // waits.bpf.c
 
 template <size_t kSize>
 void add(Names& names, const Function (&functions)[kSize], KernelVersion kernel) {
@@ -83,26 +81,54 @@ void add(Names& names, const Function (&functions)[kSize], KernelVersion kernel)
   }
 }
 
-Result<ScopedFd> link_to(const bpf_program* program, const Names& functions) {
+struct Probe {
+  const bpf_program* program;
+  Names functions;
+  bool at_return = false;
+};
+
+Result<ScopedFd> link_to(const Probe& probe) {
+  Names functions = probe.functions;
   bpf_link_create_opts options{};
   options.sz = sizeof options;
-  options.kprobe_multi.syms = const_cast<const char**>(functions.data());
+  options.kprobe_multi.flags = probe.at_return ? BPF_F_KPROBE_MULTI_RETURN : 0;
+  options.kprobe_multi.syms = functions.data();
   options.kprobe_multi.cnt = static_cast<__u32>(functions.size());
-  ScopedFd link(::bpf_link_create(bpf_program__fd(program), 0, BPF_TRACE_KPROBE_MULTI, &options));
+  ScopedFd link(
+      ::bpf_link_create(bpf_program__fd(probe.program), 0, BPF_TRACE_KPROBE_MULTI, &options));
   if (link.valid()) return link;
-  return fail_errno(fmt::format("attach {} to {}", bpf_program__name(program), functions.front()));
+  return fail_errno(
+      fmt::format("attach {} to {}", bpf_program__name(probe.program), functions.front()));
 }
 
 // Where there are no links to many functions: an event for each, which ends with what is returned.
-Result<ScopedFd> probe(const bpf_program* program, const char* function, uint32_t type,
-                       KernelVersion kernel) {
+struct Pmu {
+  uint32_t type = 0;
+  uint64_t at_return = 0;  // the bit of a configuration
+};
+
+Result<Pmu> kprobe_pmu() {
+  const std::string pmu = "/sys/bus/event_source/devices/kprobe";
+  TC_TRY(const std::string type, read_file(pmu + "/type"));
+  TC_TRY(const std::string bit, read_file(pmu + "/format/retprobe"));  // "config:0"
+  const size_t colon = bit.find(':');
+  if (colon == std::string::npos) {
+    return fail(Exit::kUnsupported, "this kernel has no return probes", kRemedy);
+  }
+  return Pmu{static_cast<uint32_t>(std::strtoul(type.c_str(), nullptr, 10)),
+             uint64_t{1} << std::strtoul(bit.c_str() + colon + 1, nullptr, 10)};
+}
+
+Result<ScopedFd> probe_one(const Probe& probe, const char* function, const Pmu& pmu,
+                           KernelVersion kernel) {
   perf_event_attr event{};
   event.size = sizeof event;
-  event.type = type;
+  event.type = pmu.type;
+  event.config = probe.at_return ? pmu.at_return : 0;
   event.kprobe_func = reinterpret_cast<uint64_t>(function);
   ScopedFd fd(
       static_cast<int>(::syscall(SYS_perf_event_open, &event, -1, 0, -1, PERF_FLAG_FD_CLOEXEC)));
-  const int code = bpf_program__fd(program);
+  const int code = bpf_program__fd(probe.program);
   ScopedFd link;
   if (fd.valid() && kernel >= kLinkedProbes) {
     link.reset(::bpf_link_create(code, fd.get(), BPF_PERF_EVENT, nullptr));
@@ -111,21 +137,24 @@ Result<ScopedFd> probe(const bpf_program* program, const char* function, uint32_
   }
   const bool linked = kernel < kLinkedProbes || link.valid();
   if (!fd.valid() || !linked || ::ioctl(fd.get(), PERF_EVENT_IOC_ENABLE, 0) != 0) {
-    return fail_errno(fmt::format("attach {} to {}", bpf_program__name(program), function));
+    return fail_errno(fmt::format("attach {} to {}", bpf_program__name(probe.program), function));
   }
   if (link.valid()) return link;
   return fd;
 }
 
-Result<std::vector<BpfLink>> probe_all(const bpf_program* program, const Names& functions,
-                                       KernelVersion kernel) {
-  TC_TRY(const std::string type, read_file("/sys/bus/event_source/devices/kprobe/type"));
+Result<std::vector<BpfLink>> attach_to(const Probe& probe, KernelVersion kernel) {
   std::vector<BpfLink> links;
-  for (const char* function : functions) {
-    TC_TRY(ScopedFd link,
-           probe(program, function, static_cast<uint32_t>(std::strtoul(type.c_str(), nullptr, 10)),
-                 kernel));
-    links.push_back({fmt::format("{}-{}", bpf_program__name(program), function), std::move(link)});
+  if (kernel >= kMultiProbes) {
+    TC_TRY(ScopedFd link, link_to(probe));
+    links.push_back({bpf_program__name(probe.program), std::move(link)});
+    return links;
+  }
+  TC_TRY(const Pmu pmu, kprobe_pmu());
+  for (const char* function : probe.functions) {
+    TC_TRY(ScopedFd link, probe_one(probe, function, pmu, kernel));
+    links.push_back(
+        {fmt::format("{}-{}", bpf_program__name(probe.program), function), std::move(link)});
   }
   return links;
 }
@@ -136,26 +165,42 @@ Result<ScopedFd> above(int fd, int least) {
   return copy;
 }
 
-Result<std::vector<BpfLink>> attach_to(const bpf_program* program, const Names& functions,
-                                       KernelVersion kernel) {
-  if (kernel < kMultiProbes) return probe_all(program, functions, kernel);
-  TC_TRY(ScopedFd link, link_to(program, functions));
-  std::vector<BpfLink> links;
-  links.push_back({bpf_program__name(program), std::move(link)});
-  return links;
+Names first(const Names& names, bool ia32) {
+  return ia32 ? names : Names{names.front()};
 }
 
-Result<std::vector<BpfLink>> attach(const waits_bpf& skeleton, KernelVersion kernel, bool ia32) {
-  Names calls;
-  Names read;
-  add(calls, kNative, kernel);
-  if (ia32) add(calls, kIa32, kernel);
-  add(read, kRead, kernel);
-  TC_TRY(auto last, attach_to(skeleton.progs.tchaos_wait_read, read, kernel));
+struct Choice {
+  bool ia32 = true;  // a kernel without 32-bit calls has no such functions
+  Lengths lengths = kAll;
+  bool returns = true;
+};
+
+// What puts the caller's memory back.
+std::vector<Probe> last_probes(const waits_bpf& skeleton, KernelVersion kernel,
+                               const Choice& choice) {
+  if (choice.returns) {
+    return {{skeleton.progs.tchaos_wait_read, first(kReaders, choice.ia32), true},
+            {skeleton.progs.tchaos_timer_read, first(kTimerReaders, choice.ia32), true}};
+  }
+  Names next;
+  add(next, kNext, kernel);
+  if (choice.lengths != kReal) add(next, kNextOfLengths, kernel);
+  return {{skeleton.progs.tchaos_timer_read, next}};
+}
+
+Result<std::vector<BpfLink>> attach(const waits_bpf& skeleton, KernelVersion kernel,
+                                    const Choice& choice) {
+  std::vector<BpfLink> last;
+  for (const Probe& probe : last_probes(skeleton, kernel, choice)) {
+    TC_TRY(std::vector<BpfLink> links, attach_to(probe, kernel));
+    std::move(links.begin(), links.end(), std::back_inserter(last));
+  }
   const std::unique_ptr<bpf_link, DestroyBpf> end(
       bpf_program__attach(skeleton.progs.tchaos_wait_end));
   if (!end) return fail_errno("attach tchaos_wait_end");
-  TC_TRY(auto links, attach_to(skeleton.progs.tchaos_wait, calls, kernel));
+  Names readers = first(kReaders, choice.ia32);
+  for (const char* reader : first(kTimerReaders, choice.ia32)) readers.push_back(reader);
+  TC_TRY(auto links, attach_to({skeleton.progs.tchaos_wait, readers}, kernel));
   const int highest = links.back().fd.get();
   TC_TRY(ScopedFd end_last, above(bpf_link__fd(end.get()), highest));
   links.push_back({"tchaos_wait_end", std::move(end_last)});
@@ -166,6 +211,24 @@ Result<std::vector<BpfLink>> attach(const waits_bpf& skeleton, KernelVersion ker
   return links;
 }
 
+// The best that this kernel takes.
+Result<std::vector<BpfLink>> attach_best(const waits_bpf& skeleton, const KernelFacts& kernel) {
+  const bool returns = kernel.version >= kAllReturns || kernel.preemption == Preemption::kNone;
+  const Lengths most = returns ? kAll : kMost;
+  std::optional<Error> why;
+  for (const Choice& choice : {Choice{true, most, returns}, Choice{false, most, returns},
+                               Choice{true, kReal, returns}, Choice{false, kReal, returns}}) {
+    if (choice.lengths == kReal && returns) break;  // it would meet the same again
+    auto links = attach(skeleton, kernel.version, choice);
+    if (links) {
+      skeleton.bss->tchaos_lengths = choice.lengths;
+      return links;
+    }
+    if (!why) why = links.error();
+  }
+  return fail(*why);
+}
+
 int64_t nanoseconds(clockid_t clock) {
   timespec now{};
   ::clock_gettime(clock, &now);
@@ -174,29 +237,27 @@ int64_t nanoseconds(clockid_t clock) {
 
 }  // namespace
 
-Status add_waits(LoadedClocks& clocks, KernelVersion kernel) {
+Status add_waits(LoadedClocks& clocks, const KernelFacts& kernel) {
   const BpfLog log;
   const auto skeleton = open_sharing<waits_bpf>(clocks);
   if (!skeleton) return refused("open the programs for waits", log, kRemedy);
-  if (kernel < kMultiProbes) {
-    bpf_program__set_expected_attach_type(skeleton->progs.tchaos_wait, {});
-    bpf_program__set_expected_attach_type(skeleton->progs.tchaos_wait_read, {});
+  const auto probes = {skeleton->progs.tchaos_wait, skeleton->progs.tchaos_wait_read,
+                       skeleton->progs.tchaos_timer_read};
+  if (kernel.version < kMultiProbes) {
+    for (bpf_program* program : probes) bpf_program__set_expected_attach_type(program, {});
   }
   skeleton->bss->tchaos_realtime_ahead = nanoseconds(CLOCK_REALTIME) - nanoseconds(CLOCK_MONOTONIC);
   skeleton->bss->tchaos_tai_ahead = nanoseconds(CLOCK_TAI) - nanoseconds(CLOCK_MONOTONIC);
   if (waits_bpf::load(skeleton.get()) != 0) {
     return refused("this kernel refuses the programs for waits", log, kRemedy);
   }
-  auto attached = attach(*skeleton, kernel, true);
-  if (!attached) attached = attach(*skeleton, kernel, false);  // a kernel without 32-bit calls
-  if (!attached) return fail(attached.error());
-  for (const bpf_program* program :
-       {skeleton->progs.tchaos_wait, skeleton->progs.tchaos_wait_read}) {
+  TC_TRY(std::vector<BpfLink> attached, attach_best(*skeleton, kernel));
+  for (const bpf_program* program : probes) {
     TC_TRY(ScopedFd fd, above(bpf_program__fd(program), 0));
     clocks.programs.push_back(std::move(fd));
   }
-  for (BpfLink& link : *attached) {
-    if (kernel >= kLinkedProbes) {
+  for (BpfLink& link : attached) {
+    if (kernel.version >= kLinkedProbes) {
       clocks.links.push_back(std::move(link));
     } else {
       clocks.probes.push_back(std::move(link.fd));
