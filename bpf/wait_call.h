@@ -159,7 +159,7 @@ static __always_inline bool locate_wait(__u32 kind, const struct arguments* of, 
       break;
     case WAIT_IPC:
       if ((of->first & 0xffff) != SEMTIMEDOP) return false;
-      wait->at = of->fourth;
+      wait->at = of->sixth;
       break;
     case WAIT_FOURTH:
       wait->at = of->fourth;
