@@ -64,6 +64,11 @@ Json checked(const std::vector<Checked>& seen) {
 }
 
 // What the engine did for the experiment's targets so far.
+const char* deadlines(const Carrier& carrier) {
+  if (carrier.bpf && carrier.bpf->engine->shifts_waits()) return "all";
+  return raw_calls(carrier) == RawCalls::kPtrace ? "absolute" : "real";
+}
+
 Json bpf(const BpfPlace& place) {
   Json object = {{"hooks", place.engine->hooks()}, {"time", place.engine->shifts_time()}};
   Json clocks = Json::object();
@@ -229,7 +234,7 @@ Json json(const Carrier& carrier) {
                                                      : moment(map.shown, true)}}},
           {"engines",
            engines(carrier.found.record.patch_count != 0, raw_calls(carrier), carrier.executed)},
-          {"deadlines", raw_calls(carrier) == RawCalls::kPtrace ? "absolute" : "real"},
+          {"deadlines", deadlines(carrier)},
           {"functions", functions(carrier.found.patches())},
           {"bpf", carrier.bpf ? bpf(*carrier.bpf) : Json(nullptr)},
           {"until", end(until)},

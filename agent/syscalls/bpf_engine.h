@@ -39,7 +39,7 @@ class BpfEngine {
   // Why targets are not kept from setting the machine's clock; nothing where they are.
   [[nodiscard]] const std::optional<Error>& no_guard() const { return no_guard_; }
 
-  // Why waits until an instant of a shifted clock end in real time; nothing where they do not.
+  // Why waits end in real time; nothing where they do not.
   [[nodiscard]] const std::optional<Error>& no_waits() const { return no_waits_; }
 
   // A program of that name (its first 15 bytes) that is executed from here on is a target of that

@@ -42,8 +42,7 @@ Status add_time(LoadedClocks& clocks);
 // where the kernel does not let a program refuse a permission.
 Status add_guard(LoadedClocks& clocks);
 
-// Programs that let waits until an instant of a shifted clock end in the target's time are added
-// likewise.
+// Programs that let waits end in the target's time are added likewise.
 Status add_waits(LoadedClocks& clocks, const KernelFacts& kernel);
 
 }  // namespace time_chaos::syscalls

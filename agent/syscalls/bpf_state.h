@@ -60,7 +60,7 @@ class BpfState {
   [[nodiscard]] std::string hooks() const;
   // time(2) is shifted too.
   [[nodiscard]] bool shifts_time() const;
-  // Waits until an instant end in the target's time.
+  // Waits end in the target's time.
   [[nodiscard]] bool shifts_waits() const;
 
  private:

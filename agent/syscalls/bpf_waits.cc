@@ -1,6 +1,6 @@
-// The programs for waits until an instant, and the functions of the kernel that they are attached
-// to. The order matters: what puts the caller's memory back is there first and goes last, also
-// when the agent is killed, whose descriptors the kernel closes in the order of their numbers.
+// The programs for waits, and the functions of the kernel that they are attached to. The order
+// matters: what puts the caller's memory back is there first and goes last, also when the agent is
+// killed, whose descriptors the kernel closes in the order of their numbers.
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <fcntl.h>

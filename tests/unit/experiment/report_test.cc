@@ -154,7 +154,7 @@ TEST(ChoiceText, SaysWhichAndWhyInOneLine) {
   EXPECT_EQ(json(choice)["why_no_guard"], "refused");
   EXPECT_EQ(json(choice)["waits"], true);
   choice.no_waits = "not here";
-  EXPECT_THAT(text(choice, false), HasSubstr("waits until an instant of theirs end in real time"));
+  EXPECT_THAT(text(choice, false), HasSubstr("their waits end in real time"));
   EXPECT_THAT(text(choice, true), HasSubstr("\n  waits: not here"));
   EXPECT_EQ(json(choice)["why_no_waits"], "not here");
 }
