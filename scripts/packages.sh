@@ -10,7 +10,7 @@ set -euo pipefail
 
 declare -A packages
 packages[build]="g++ cmake ninja-build pkgconf libfmt-dev libexpected-dev libcli11-dev nlohmann-json3-dev
-       libzydis-dev clang-14 bpftool libbpf-dev libcap-ng-dev"
+       libzydis-dev libyaml-cpp-dev clang-14 bpftool libbpf-dev libcap-ng-dev"
 packages[demo]="python3=python3 golang-go=go"
 # Compilers and interpreters of the programs under test; python3 and what unpacks kernel
 # packages for the golden set.
