@@ -209,7 +209,8 @@ static __always_inline bool invert(__u32 page, __u32 clock, struct reading* inst
   return false;
 }
 
-/* As tc_map_wait(), of the question's length, which is not 0. */
+/* As tc_map_wait(), of the question's length, which is not 0. Where no end is in sight, on a clock
+ * that stands still, the length stays real: nobody would end that wait when the clock goes on. */
 __attribute__((noinline)) int tchaos_length(__u32 page, __u32 clock) {
   struct question* question = ask_about(page, clock);
   if (!question) return 0;
@@ -218,8 +219,9 @@ __attribute__((noinline)) int tchaos_length(__u32 page, __u32 clock) {
     tchaos_ends();
     bool in_sight = tchaos_invert();
     if (latch_of(page) != (__u32)question->copy) continue;
-    int64_t real = tc_wait_takes(in_sight, question->now.sec, question->now.nsec,
-                                 question->instant.sec, question->instant.nsec);
+    if (!in_sight) return 1;
+    int64_t real = tc_wait_takes(true, question->now.sec, question->now.nsec, question->instant.sec,
+                                 question->instant.nsec);
     question->length = real < 1 ? 1 : real;
     return 1;
   }
@@ -233,6 +235,7 @@ static __always_inline bool invert_length(__u32 page, __u32 clock, struct readin
   question->length =
       length->sec > TC_LAST_SEC ? TC_ENDLESS : length->sec * TC_NSEC_PER_SEC + length->nsec;
   if (!tchaos_length(page, clock)) return false;
+  if (length->sec > TC_LAST_SEC) return true;
   length->sec = (__u64)question->length / TC_NSEC_PER_SEC;
   length->nsec = (__u64)question->length % TC_NSEC_PER_SEC;
   return true;

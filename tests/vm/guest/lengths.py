@@ -16,6 +16,7 @@ MONOTONIC = ("--clocks", "monotonic")
 COURSES = (  # the first is the agent's, the others are `set`; what a second of the target's time takes
     (("--rate", "2"), 0.5),
     (("--rate", "0.5"), 2),
+    (("--freeze",), 1),  # nobody would end them
     (("--offset", "1h"), 1),
 )
 

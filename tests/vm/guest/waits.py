@@ -1,6 +1,8 @@
 """Waits until an instant end when the target's clock shows it: each way of waiting, on the wall clock and on
 CLOCK_MONOTONIC. Ended by a clock that nobody shifts, and with the deadline in memory as it was."""
 
+import time
+
 import kernel
 from programs import Stage, time_chaos
 from shift import recover, status_of, wait_until_shifted
@@ -99,6 +101,42 @@ def both_time64():
     return _absolute("waits_time64", (*BOTH, "--engine-vdso", "off"), BOTH_COURSES[:1], vdso=False)
 
 
+HOUR = 3600 * 1000  # ms
+
+
+def _fly(program, clock, milliseconds):
+    check(program.ask(f"flight {clock} {milliseconds}") == "flying")
+    return len(program.lines)
+
+
+def _land(program, clock, said, why):
+    """The waits are over, all of them, and a line says so."""
+    line = program.wait_for(lambda _: len(program.lines) > said) and program.lines[said]
+    took = dict(part.split("=") for part in line.split()[1:])
+    missing = _ways(False, clock) - {"timer", "timerfd"} - set(took)
+    failed = {way: value for way, value in took.items() if value.startswith("!")}
+    check(not missing and not failed, why, f"clock {clock}:", missing, failed)
+
+
+def in_flight():
+    """The clock moves in the middle of waits for an hour: they are over when it is past their end."""
+    with Stage() as stage:
+        program = stage.program("/targets/waits")
+        said = _fly(program, REALTIME, HOUR)
+        agent = stage.agent([program], "--offset=1h1m")
+        wait_until_shifted(agent, [program])
+        _land(program, REALTIME, said, "at the attach")
+        said = _fly(program, REALTIME, HOUR)
+        code, text = time_chaos("set", "--pid", str(program.pid), "--offset=2h2m")
+        check(code == 0, text)
+        _land(program, REALTIME, said, "at set")
+        code, text = time_chaos("set", "--pid", str(program.pid), "--offset=-2h")
+        check(code == 0, text)
+        said = _fly(program, REALTIME, HOUR)
+        recover(agent)
+        _land(program, REALTIME, said, "at the recovery")
+
+
 ROUNDS = 60
 
 
@@ -118,7 +156,27 @@ def shared():
     return [f"{waits['shifted']} waits of threads that share deadlines"]
 
 
+def killed():
+    """An agent that is killed in the middle of waits leaves nothing of its own in the program's memory, and
+    nobody waits for longer than the clock was moved."""
+    with Stage() as stage:
+        program = stage.program("/targets/waits")
+        for pause in (0.1, 0.3, 0.5):
+            agent = stage.agent([program], "--offset=20ms", *BOTH)
+            wait_until_shifted(agent, [program])
+            said = len(program.lines)
+            program.tell(f"share {REALTIME} {ROUNDS * 3}")
+            time.sleep(pause)
+            agent.kill()
+            line = program.wait_for(lambda _: len(program.lines) > said) and program.lines[said]
+            check(line.startswith(f"shared {ROUNDS * 3} early ") and line.endswith(" changed 0"), line)
+            code, text = time_chaos("recover", "--pid", str(program.pid))
+            check(code == 0, text)
+
+
 CASES = [
+    ("waits of a target whose agent is killed", killed, ("tsc",)),
+    ("waits in flight", in_flight, ("tsc",)),
     ("waits until an instant that threads share", shared, ("tsc", "full")),
     ("waits until an instant of the wall clock", wall, ("tsc", "hpet")),
     ("waits until an instant of the wall clock and the monotonic one", both, ("tsc", "full")),
