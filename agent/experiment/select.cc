@@ -1,6 +1,7 @@
 #include "agent/experiment/select.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <set>
@@ -36,7 +37,10 @@ bool wanted(const Selection& selection, const Carrier& carrier) {
 }
 
 Error nobody(const targets::Selector& selector) {
-  const char* remedy = "start it, or wait for it with --wait 30s";
+  // The first process of a pid namespace of its own, as a container's in a pod that shares none.
+  const char* remedy = ::getpid() == 1 ? "this container sees its own processes only: set "
+                                         "shareProcessNamespace: true in its pod (or hostPID: true)"
+                                       : "start it, or wait for it with --wait 30s";
   if (selector.by_name()) {
     return Error(Exit::kNoTarget, fmt::format("no process named {}", selector.name), remedy);
   }
