@@ -27,8 +27,9 @@ struct Found {
   payload::CodeRecord record;
   tc_clock_page page{};
   std::string page_identity;  // device and inode: the same for all processes that share the page
-  // Ranges of ours that are mapped now, code and clock page included.
+  // Ranges of ours that are mapped now: pads, more slots; code and clock page come last.
   std::vector<payload::PageRange> pages;
+  std::vector<tracee::SlotRange> more_slots;
   StubPlace stub;
   bool stub_written = false;  // the end of the vDSO is not all zero
 
@@ -36,7 +37,7 @@ struct Found {
   [[nodiscard]] std::vector<payload::PatchRecord> patches() const {
     return {record.patches, record.patches + record.patch_count};
   }
-  // Room in the code page for calls with a replaced argument.
+  // Room for calls with a replaced argument: in the code page, and what was mapped for more.
   [[nodiscard]] std::vector<tracee::SlotRange> slots() const;
 };
 
