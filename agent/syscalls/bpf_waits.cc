@@ -1,6 +1,8 @@
 // The programs for waits, and the functions of the kernel that they are attached to. The order
-// matters: what puts the caller's memory back is there first and goes last, also when the agent is
-// killed, whose descriptors the kernel closes in the order of their numbers.
+// matters: what puts the caller's memory back is there first and goes last. An agent that ends
+// closes them in the order of the list; of one that is killed the kernel releases the file with the
+// highest number first (it closes in the order of numbers, and does what that entails, task work,
+// backwards).
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <fcntl.h>
@@ -200,14 +202,17 @@ Result<std::vector<BpfLink>> attach(const waits_bpf& skeleton, KernelVersion ker
   if (!end) return fail_errno("attach tchaos_wait_end");
   Names readers = first(kReaders, choice.ia32);
   for (const char* reader : first(kTimerReaders, choice.ia32)) readers.push_back(reader);
-  TC_TRY(auto links, attach_to({skeleton.progs.tchaos_wait, readers}, kernel));
-  const int highest = links.back().fd.get();
-  TC_TRY(ScopedFd end_last, above(bpf_link__fd(end.get()), highest));
-  links.push_back({"tchaos_wait_end", std::move(end_last)});
-  for (const BpfLink& one : last) {
+  TC_TRY(const auto begin, attach_to({skeleton.progs.tchaos_wait, readers}, kernel));
+  TC_TRY(ScopedFd end_fd, above(bpf_link__fd(end.get()), 0));
+  last.push_back({"tchaos_wait_end", std::move(end_fd)});
+  int highest = 0;
+  for (const BpfLink& one : last) highest = std::max(highest, one.fd.get());
+  std::vector<BpfLink> links;
+  for (const BpfLink& one : begin) {
     TC_TRY(ScopedFd copy, above(one.fd.get(), highest));
     links.push_back({one.program, std::move(copy)});
   }
+  std::move(last.begin(), last.end(), std::back_inserter(links));
   return links;
 }
 
