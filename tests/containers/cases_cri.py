@@ -57,6 +57,12 @@ def whole_story(node, overlay):
         took = min(took, again)
     assert min(took, again) <= 1, said
 
+    # As `kubectl exec` has it.
+    code, status = pod.execute("time-chaos", "/usr/local/sbin/time-chaos", "status")
+    assert code == 0 and "app: wall -1h" in status and "checked" in status, f"status: {code}\n{status}"
+    code, doctor = pod.execute("time-chaos", "/usr/local/sbin/time-chaos", "doctor", "-v")
+    assert code == 0 and "vdso detour" in doctor, f"doctor: {code}\n{doctor}"
+
     pod.edit_config_map("time-chaos", experiment("2h"))
     wait_until(app, 2 * HOUR, lambda: f"the ConfigMap's change is not seen; the agent says:\n{agent()}")
     pod.edit_config_map("time-chaos", experiment("-30m"))

@@ -227,6 +227,11 @@ class Pod:
         text = path.read_text() if path.exists() else ""
         return "".join(line.split(" ", 3)[3] + "\n" for line in text.splitlines() if line.count(" ") >= 3)
 
+    def execute(self, name, *command):
+        """(exit code, what it said)"""
+        answer = self.node.runtime.call("ExecSync", container_id=self.containers[name].id, cmd=command, timeout=20)
+        return answer.exit_code, (answer.stdout + answer.stderr).decode()
+
     def stop(self, name, grace=10):
         self.node.runtime.call("StopContainer", container_id=self.containers[name].id, timeout=grace)
 
