@@ -103,6 +103,21 @@ def sidecar_with_bpf(node):
     return lines
 
 
+def killed_sidecar(node):
+    """As by the kernel when its memory is used up: the kubelet starts it again, and it goes on."""
+    pod = pod_of(node, "sidecar", "killed").start_all()
+    app = lambda: pod.log("app")
+    wait_until(app, -HOUR, lambda: pod.log("time-chaos"))
+    os.kill(pod.pid("time-chaos"), signal.SIGKILL)
+    pod.wait_for_exit("time-chaos")
+    pod.edit_config_map("time-chaos", experiment("3h"))
+    pod.start(pod.containers["time-chaos"].spec)
+    wait_until(app, 3 * HOUR, lambda: pod.log("time-chaos"))
+    pod.stop("time-chaos")
+    wait_until(app, 0, lambda: pod.log("time-chaos"))
+    pod.remove()
+
+
 def node_daemon(node):
     """Processes of one name in whatever pod, those that come later, too; none of another name."""
     named = {"command": [f"/{images.UNIQUE}"]}
@@ -166,6 +181,7 @@ CASES = [
     ("native sidecar: shifted, followed, changed, recovered", native_sidecar),
     ("plain sidecar: shifted, followed, changed, recovered", plain_sidecar),
     ("sidecar with BPF's capabilities", sidecar_with_bpf),
+    ("sidecar that was killed, and is started again", killed_sidecar),
     ("DaemonSet: a name on the node", node_daemon),
     ("Job: one pod, for a time", job),
     ("Job: one container, by the beginning of its id", container_by_id),
