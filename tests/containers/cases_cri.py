@@ -131,6 +131,10 @@ def node_daemon(node):
     wait_until(lambda: first.log("app"), -HOUR, lambda: agent.log("time-chaos"))
     second = app_pod(node, "node-second", named, shareProcessNamespace=False)
     wait_until(lambda: second.log("app"), -HOUR, lambda: agent.log("time-chaos"))
+    for path in (None, "/readyz", "/metrics"):
+        status, metrics = agent.probe("time-chaos", path)
+        assert status == 200, f"{path or 'liveness probe'}: {status}\n{metrics}"
+    assert "time_chaos_targets 2" in metrics, metrics
     agent.edit_config_map("time-chaos", experiment("1h"))
     for pod in (first, second):
         wait_until(lambda: pod.log("app"), HOUR, lambda: agent.log("time-chaos"))
