@@ -10,6 +10,7 @@
 #include "agent/experiment/conduct.h"
 #include "agent/experiment/family.h"
 #include "agent/experiment/followers.h"
+#include "agent/vdso/plt_watch.h"
 
 namespace time_chaos::experiment {
 
@@ -57,6 +58,8 @@ class Conductor {
   [[nodiscard]] std::vector<int> pidfds();
   void note_end(size_t target);
   [[nodiscard]] std::optional<Moment> refill_due(Moment now) const;
+  // PLT mode: what was loaded since the last look.
+  void watch_slots(Moment now);
   void renew_all(std::optional<Moment> end);
   bool anyone_left();
   void end_following();
@@ -71,6 +74,9 @@ class Conductor {
   std::optional<SyscallSide> side_;
   std::optional<Followers> followers_;
   ScopedFd notice_;
+  std::optional<Moment> next_watch_;  // nothing: not in PLT mode
+  std::vector<vdso::PltWatch> watched_;
+  Moment members_due_;  // forked children are looked for less often
   Moment began_;
   int good_ = 0;
   Exit worst_ = Exit::kOk;

@@ -96,8 +96,14 @@ Result<std::optional<Found>> find_by_record(const targets::Mappings& mappings,
     TC_TRY(found.page, memory.read_value<tc_clock_page>(mapping.start));
     make_printable(found.page.experiment);
     TC_TRY(found.state, state_of(memory, *record));
+    if (record->plt != 0 && record->plt == record->pads[0].start) {
+      // They go before the code page does; then all slots have been put back.
+      if (auto table = read_slot_table(memory, found.plt())) found.slots = *table;
+      if (found.slots && found.slots->active != 0) found.state = State::kShifted;
+    }
     // Without a detour the pages are all there is: they are in force while they carry a name.
-    if (record->patch_count == 0 && found.page.experiment[0] != '\0') found.state = State::kShifted;
+    if (record->patch_count == 0 && record->plt == 0 && found.page.experiment[0] != '\0')
+      found.state = State::kShifted;
     add_mapped(mappings, record->pads, &found.pages);
     add_code_and_clock_page(mappings, at, &found.pages);
     return std::optional<Found>(found);
@@ -107,12 +113,12 @@ Result<std::optional<Found>> find_by_record(const targets::Mappings& mappings,
 
 }  // namespace
 
-std::vector<tracee::SlotRange> Found::slots() const {
-  std::vector<tracee::SlotRange> slots;
+std::vector<tracee::SlotRange> Found::call_slots() const {
+  std::vector<tracee::SlotRange> ranges;
   for (const payload::PageRange& room : payload::free_space()) {
-    slots.push_back({code + room.start, room.size});
+    ranges.push_back({code + room.start, room.size});
   }
-  return slots;
+  return ranges;
 }
 
 Result<std::optional<Found>> find_experiment(pid_t pid) {
