@@ -27,8 +27,13 @@ uint64_t absolute(const Module& module, uint64_t address) {
 }
 
 Result<std::vector<uint8_t>> read_bytes(const ReadMemory& read, uint64_t address, uint64_t size) {
-  std::vector<uint8_t> bytes(size);
-  TC_CHECK(read(address, bytes));
+  // Piece by piece: what is not there costs no more than a piece.
+  std::vector<uint8_t> bytes;
+  while (bytes.size() < size) {
+    const uint64_t done = bytes.size();
+    bytes.resize(done + std::min(kPiece, size - done));
+    TC_CHECK(read(address + done, std::span(bytes).subspan(done)));
+  }
   return bytes;
 }
 

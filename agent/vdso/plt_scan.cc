@@ -116,6 +116,9 @@ class Scanner {
   // The first definition in the loader's order, as the loader itself looks for it.
   Result<std::optional<elf::Export>> lookup(std::string_view name, const elf::Module** by) const {
     for (const elf::Module& module : scan_.map.modules) {
+      // It is in the list, but no symbol is looked up in it.
+      const targets::Mapping* mapping = mappings_.at(module.dynamic);
+      if (mapping != nullptr && mapping->path == "[vdso]") continue;
       const auto tables = elf::read_tables(read_, module);
       if (!tables) continue;
       auto found = elf::find_export(read_, module, *tables, name);
