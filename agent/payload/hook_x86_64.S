@@ -80,46 +80,57 @@
 21: add     rcx, [r12 + MAP_AFTER_SEC]
     add     rdx, [r12 + MAP_AFTER_NSEC]
     jmp     3f
-25: cmp     dword ptr [r12 + MAP_KIND], 0
-    jne     30f
-    add     rcx, [r12 + MAP_FAKE_SEC]
-    add     rdx, [r12 + MAP_FAKE_NSEC]
-    jmp     3f
-30: cmp     dword ptr [r12 + MAP_KIND], 2
-    je      36f
-    sub     rcx, [r12 + MAP_REAL_SEC]
-    sub     rdx, [r12 + MAP_REAL_NSEC]
+25: cmp     dword ptr [r12 + MAP_KIND], 1
+    jne     29f
+    mov     r9, [r12 + MAP_REAL_SEC] /* in the order of what waits for the reading */
+    imul    r9, r9, 1000000000
+    add     r9, [r12 + MAP_REAL_NSEC]
     imul    rcx, rcx, 1000000000
-    lea     r8, [r12 + MAP_RATE]
+    sub     rdx, r9
     add     rcx, rdx                /* delta, ns */
-    jns     31f
-    lea     r8, [r12 + MAP_BEFORE]
-31: mov     rax, [r8 + 8]
+    js      31f
+    mov     rax, [r12 + MAP_RATE_SEC]
     imul    rcx
     mov     rsi, rdx                /* whole seconds, estimated */
     imul    rdi, rdx, -1000000000
-    mov     rax, [r8]
+    mov     rax, [r12 + MAP_RATE]
     imul    rcx
-    shrd    rax, rdx, 32            /* delta * rate, exact */
+26: shr     rax, 32                 /* delta * rate, exact; shrd takes longer */
+    shl     rdx, 32
+    add     rax, [r12 + MAP_FAKE_NSEC]
+    add     rax, rdx
     lea     rdx, [rax + rdi]
-    add     rdx, [r12 + MAP_FAKE_NSEC]
-    mov     rcx, rsi
+    mov     rcx, [r12 + MAP_FAKE_SEC]
+    add     rcx, rsi
+    cmp     rdx, 999999999
+    ja      32f                     /* below 0, or above it */
+27: mov     rsi, LAST_SEC
+    cmp     rcx, rsi
+    ja      35f                     /* likewise */
+    xor     eax, eax
+    jmp     4b
+29: cmp     dword ptr [r12 + MAP_KIND], 0
+    jne     36f
     add     rcx, [r12 + MAP_FAKE_SEC]
+    add     rdx, [r12 + MAP_FAKE_NSEC]
+    jmp     3f
+31: mov     rax, [r12 + MAP_BEFORE + 8]
+    imul    rcx
+    mov     rsi, rdx
+    imul    rdi, rdx, -1000000000
+    mov     rax, [r12 + MAP_BEFORE]
+    imul    rcx
+    jmp     26b
 32: test    rdx, rdx
-    jns     33f
+    jns     34f
     add     rdx, 1000000000
     dec     rcx
     jmp     32b
-33: cmp     rdx, 999999999
-    jg      34f
-    mov     rsi, LAST_SEC
-    cmp     rcx, rsi
-    ja      35f                     /* below 0, or above it */
-    xor     eax, eax
-    jmp     4b
-34: sub     rdx, 1000000000
+33: sub     rdx, 1000000000
     inc     rcx
-    jmp     33b
+34: cmp     rdx, 999999999
+    jg      33b
+    jmp     27b
 35: xor     eax, eax
     xor     edx, edx
     test    rcx, rcx

@@ -8,7 +8,7 @@
 #include <cerrno>
 
 #include "agent/syscalls/bpf_pins.h"
-#include "agent/syscalls/unpreempted.h"
+#include "agent/base/unpreempted.h"
 
 namespace time_chaos::syscalls {
 namespace {

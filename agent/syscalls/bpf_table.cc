@@ -11,7 +11,7 @@
 #include <memory>
 
 #include "agent/syscalls/bpf_log.h"
-#include "agent/syscalls/unpreempted.h"
+#include "agent/base/unpreempted.h"
 
 namespace time_chaos::syscalls {
 namespace {

@@ -66,6 +66,8 @@ struct SignalFrame {
 };
 // The frame whose saved instruction pointer is words[index], if the words around it look like one.
 std::optional<SignalFrame> signal_frame_at(std::span<const uint64_t> words, size_t index);
+// False where none of these words can belong to one. Quick: for many words.
+bool may_hold_signal_frame(std::span<const uint64_t> words);
 
 // True for a blocking call after which -EINTR is all the kernel offers: a thread in one of them is
 // the last choice for an interruption. `narrow`: a call of 32-bit code.

@@ -48,6 +48,10 @@ constexpr int64_t kRestartBlockSleeps[] = {
     SYS_nanosleep, SYS_clock_nanosleep, SYS_poll, SYS_futex, SYS_restart_syscall,
 };
 
+// arch/x86/include/uapi/asm/sigcontext.h: ..., sp, ip, flags, cs|gs|fs|ss, ... 64-bit user code
+// always runs with cs 0x33 and ss 0x2b.
+constexpr uint64_t kSegments = 0x002b000000000033;
+
 }  // namespace
 
 uint64_t Registers::ip() const {
@@ -149,11 +153,12 @@ uint32_t audit_arch() {
 }
 
 std::optional<SignalFrame> signal_frame_at(std::span<const uint64_t> words, size_t index) {
-  // arch/x86/include/uapi/asm/sigcontext.h: ..., sp, ip, flags, cs|gs|fs|ss, ... 64-bit user code
-  // always runs with cs 0x33 and ss 0x2b.
-  constexpr uint64_t kSegments = 0x002b000000000033;
   if (index < 1 || index + 2 >= words.size() || words[index + 2] != kSegments) return std::nullopt;
   return SignalFrame{words[index], words[index - 1]};
+}
+
+bool may_hold_signal_frame(std::span<const uint64_t> words) {
+  return std::find(words.begin(), words.end(), kSegments) != words.end();
 }
 
 bool never_restarted(int64_t call, bool narrow) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "agent/base/unpreempted.h"
 #include "agent/targets/process.h"
 #include "agent/tracee/eintr.h"
 
@@ -105,8 +106,12 @@ void StoppedWorld::release() {
         t.registers.interrupted_without_restart() || t.registers.restart_block();
     if (t.stopped && minds_stops) (void)undo_our_eintr(t.thread);
   }
-  for (Thread& t : threads_) {
-    if (t.stopped) (void)t.thread.detach();
+  {
+    // Each that is let go would take the processor from us, and the others wait.
+    const Unpreempted meanwhile;
+    for (Thread& t : threads_) {
+      if (t.stopped) (void)t.thread.detach();
+    }
   }
   threads_.clear();
   if (!released_) until_ = std::chrono::steady_clock::now();

@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "agent/targets/mappings.h"
+#include "agent/targets/process.h"
 #include "agent/tracee/world.h"
 #include "agent/vdso/jump.h"
 #include "agent/vdso/prologue.h"
@@ -20,6 +21,7 @@ using payload::PatchRecord;
 using tracee::StoppedWorld;
 constexpr int kMostStops = 60;
 constexpr uint64_t kFrameDepth = uint64_t{64} << 10;
+constexpr uint64_t kUsualStack = 8192;  // of a thread that waits; more is read where there is more
 constexpr int kRewrites = 3;
 constexpr std::chrono::milliseconds kTranslation(5);
 
@@ -63,7 +65,8 @@ payload::PageRange behind_first_byte(const PatchRecord& patch) {
 std::vector<const StoppedWorld::Thread*> returning(const tracee::Memory& memory,
                                                    const targets::Mappings& mappings,
                                                    StoppedWorld& world,
-                                                   const std::vector<PatchRecord>& patches) {
+                                                   const std::vector<PatchRecord>& patches,
+                                                   std::vector<uint64_t>& room) {
   Ranges windows;
   for (const PatchRecord& patch : patches) windows.push_back(behind_first_byte(patch));
   std::vector<Stack> stacks;
@@ -72,7 +75,7 @@ std::vector<const StoppedWorld::Thread*> returning(const tracee::Memory& memory,
     stacks.push_back({t.registers.sp(), mapping != nullptr ? mapping->end : 0});
   }
   std::vector<const StoppedWorld::Thread*> found;
-  for (const size_t i : referring(memory, stacks, windows, kFrameDepth)) {
+  for (const size_t i : referring(memory, stacks, windows, kFrameDepth, room)) {
     found.push_back(&world.threads()[i]);
   }
   return found;
@@ -105,6 +108,10 @@ Result<bool> clear(const tracee::Memory& memory, StoppedWorld& world, const Patc
 Status stop_and_write(pid_t pid, tracee::Memory& memory, std::vector<PatchRecord>* left,
                       const std::vector<Move>& moves, Direction direction, PatchRun* run) {
   TC_TRY(const targets::Mappings mappings, targets::Mappings::read(pid));
+  std::vector<uint64_t> room;
+  if (direction == Direction::kPatch) {
+    room.resize(targets::list_threads(pid).size() * kUsualStack / sizeof(uint64_t));
+  }
   TC_TRY(StoppedWorld world, StoppedWorld::stop(pid));
   const auto stopped = std::find_if(world.threads().begin(), world.threads().end(),
                                     [](const auto& t) { return t.stopped; });
@@ -112,7 +119,7 @@ Status stop_and_write(pid_t pid, tracee::Memory& memory, std::vector<PatchRecord
   // Where jumps stand now, no instruction begins behind the first byte.
   const bool patching = direction == Direction::kPatch;
   std::vector<const StoppedWorld::Thread*> back;
-  if (patching) back = returning(memory, mappings, world, *left);
+  if (patching) back = returning(memory, mappings, world, *left, room);
   Status status;
   for (auto patch = left->begin(); status && patch != left->end();) {
     auto free = patching ? clear(memory, world, *patch, moves, back) : Result<bool>(true);

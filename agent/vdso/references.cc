@@ -24,6 +24,22 @@ bool inside(uint64_t address, const std::vector<payload::PageRange>& ranges) {
   });
 }
 
+// The least range that holds them all.
+payload::PageRange hull(const Ranges& ranges) {
+  uint64_t start = UINT64_MAX;
+  uint64_t end = 0;
+  for (const payload::PageRange& range : ranges) {
+    start = std::min(start, range.start);
+    end = std::max(end, range.start + range.size);
+  }
+  return {start, end > start ? end - start : 0};
+}
+
+bool any_inside(std::span<const uint64_t> words, const payload::PageRange& range) {
+  return std::any_of(words.begin(), words.end(),
+                     [&](uint64_t word) { return word - range.start < range.size; });
+}
+
 // From sp up to `depth` bytes, or to the end of the stack. Below sp, red zone included, there are
 // no return addresses, only old ones.
 std::vector<uint64_t> read_stack(const tracee::Memory& memory, uint64_t sp, uint64_t depth) {
@@ -124,7 +140,8 @@ bool refers_to(const tracee::Memory& memory, uint64_t ip, uint64_t sp, const Ran
 }
 
 std::vector<size_t> referring(const tracee::Memory& memory, std::span<const Stack> stacks,
-                              const Ranges& ranges, uint64_t depth) {
+                              const Ranges& ranges, uint64_t depth, std::vector<uint64_t>& room) {
+  const payload::PageRange all = hull(ranges);
   std::vector<tracee::Memory::Place> places;
   size_t total = 0;
   for (const Stack& stack : stacks) {
@@ -132,20 +149,18 @@ std::vector<size_t> referring(const tracee::Memory& memory, std::span<const Stac
     places.push_back({start, stack.end > start ? std::min(depth, stack.end - start) : 0});
     total += places.back().size;
   }
-  std::vector<uint64_t> words(total / sizeof(uint64_t));
+  if (room.size() < total / sizeof(uint64_t)) room.resize(total / sizeof(uint64_t));
   const size_t got =
-      memory.read_as_target(places, {reinterpret_cast<uint8_t*>(words.data()), total});
+      memory.read_as_target(places, {reinterpret_cast<uint8_t*>(room.data()), total});
   std::vector<size_t> found;
   size_t at = 0;
   for (size_t i = 0; i < places.size(); i++) {
     const size_t count = places[i].size / sizeof(uint64_t);
-    const std::span<const uint64_t> own(words.data() + at, count);
+    const std::span<const uint64_t> own(room.data() + at, count);
     at += count;
     // What was not read, and what may lead on to another stack, is looked at by itself.
-    bool clean = count != 0 && at * sizeof(uint64_t) <= got;
-    for (size_t w = 0; clean && w < count; w++) {
-      clean = !inside(own[w], ranges) && !tracee::signal_frame_at(own, w);
-    }
+    const bool clean = count != 0 && at * sizeof(uint64_t) <= got && !any_inside(own, all) &&
+                       !tracee::may_hold_signal_frame(own);
     if (!clean && refers_to(memory, 0, stacks[i].sp, ranges, depth)) found.push_back(i);
   }
   return found;

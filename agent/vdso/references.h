@@ -30,8 +30,10 @@ struct Stack {
   uint64_t sp = 0;
   uint64_t end = 0;
 };
+// `room` is what their words are read into. Everybody waits meanwhile, and fresh memory takes time:
+// best it is of about the right size before anyone is stopped.
 std::vector<size_t> referring(const tracee::Memory& memory, std::span<const Stack> stacks,
-                              const Ranges& ranges, uint64_t depth);
+                              const Ranges& ranges, uint64_t depth, std::vector<uint64_t>& room);
 
 // Looks at all threads, one after another, without stopping those that are asleep: a thread that
 // did not run between two looks was as good as stopped. Enough for code into which no way leads

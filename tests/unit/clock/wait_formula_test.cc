@@ -283,5 +283,38 @@ TEST(Wait, IsNeverShorterThanWhatPasses) {
   }
 }
 
+// One of a rate or of a schedule, the wait that begins at `now`, and the one that is looked for.
+TEST(Wait, EndsAtTheFirstReadingThatShowsItsLength) {
+  Random random;
+  int longer = 0, shorter = 0;
+  for (int i = 0; i < 10'000; i++) {
+    Clock clock = small_schedule(random);
+    if (random.below(2) == 0) {
+      clock.map.kind = TC_MAP_RATE;
+      set_rates(clock, random.between(-1, 1LL << 30) << random.below(6), TC_RATE_ONE);
+    }
+    const Wide now = clock.anchor() + random.between(0, 9000);
+    const auto [sec, nsec] = instant(now);
+    const int64_t wait = random.between(0, 1 << (1 + random.below(12)));
+    const int64_t real = tc_map_wait(&clock.map, &clock.table, sec, nsec, wait);
+    ASSERT_EQ(tc_map_wait(&clock.map, &clock.table, sec, nsec, 0), 0);
+    ASSERT_EQ(real > 0, wait > 0) << i;
+    const std::optional<Wide> first = searched(clock, now, clock.shown(now) + wait);
+    if (!first) {
+      ASSERT_GE(real, 40'000) << i;
+      continue;
+    }
+    ASSERT_GE(real, static_cast<int64_t>(*first - now)) << i;
+    (real > wait ? longer : shorter)++;
+    if (clock.map.kind != TC_MAP_RATE) continue;  // Deadline.OfAScheduleIs... has its bounds
+    ASSERT_EQ(real, static_cast<int64_t>(*first - now)) << i;
+    ASSERT_GE(tc_map_passed(&clock.map, &clock.table, sec, nsec, real), wait) << i;
+    ASSERT_TRUE(real == 0 || tc_map_passed(&clock.map, &clock.table, sec, nsec, real - 1) < wait)
+        << i;
+  }
+  EXPECT_GT(longer, 1000);
+  EXPECT_GT(shorter, 1000);
+}
+
 }  // namespace
 }  // namespace time_chaos::clock

@@ -13,6 +13,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <map>
 #include <random>
 
 #include "agent/clock/map_plan.h"
@@ -48,19 +49,27 @@ class BpfCalls : public ::testing::TestWithParam<ExitHook> {
  protected:
   void SetUp() override {
     const bool probes = GetParam() == ExitHook::kReturnProbe;
-    auto loaded = LoadedEngine::load({GetParam(), true, probes, "", false});
+    SharedEngine& shared = engines_[GetParam()];
+    const auto& loaded = shared.get({GetParam(), true, probes, "", false});
     if (!loaded) GTEST_SKIP() << loaded.error().line();
-    engine_.emplace(std::move(*loaded));
-    engine_->shift(0, kHour);
+    engine_ = &*loaded;
+    page_ = shared.next_page();
+    engine_->shift(page_, kHour);
   }
-  [[nodiscard]] syscalls::BpfCounts counts() const { return engine_->state().counts(0); }
-  std::optional<LoadedEngine> engine_;
+  static void TearDownTestSuite() { engines_.clear(); }
+  [[nodiscard]] syscalls::BpfCounts counts() const { return engine_->state().counts(page_); }
+  const LoadedEngine* engine_ = nullptr;
+  uint32_t page_ = 0;
+
+ private:
+  static std::map<ExitHook, SharedEngine> engines_;
 };
+std::map<ExitHook, SharedEngine> BpfCalls::engines_;
 
 TEST_P(BpfCalls, ClockGettimeByClock) {
   const int64_t host = host_seconds();
   const int64_t host_mono = host_seconds(CLOCK_MONOTONIC);
-  EXPECT_EQ(run_as_target(*engine_, 0,
+  EXPECT_EQ(run_as_target(*engine_, page_,
                           [&] {
                             if (!is_shifted(host_seconds(), host)) return 1;
                             if (!is_shifted(host_seconds(CLOCK_REALTIME_COARSE), host)) return 2;
@@ -77,7 +86,7 @@ TEST_P(BpfCalls, ClockGettimeByClock) {
 
 TEST_P(BpfCalls, TheOthers) {
   const int64_t host = host_seconds();
-  EXPECT_EQ(run_as_target(*engine_, 0,
+  EXPECT_EQ(run_as_target(*engine_, page_,
                           [&] {
                             timeval tv{};
                             struct timezone zone {
@@ -102,8 +111,8 @@ TEST_P(BpfCalls, TheOthers) {
 TEST_P(BpfCalls, SysinfoFollowsBoottime) {
   clock::ClockMaps maps = clock::identity_maps();
   maps[CLOCK_BOOTTIME].fake_sec = kHour;
-  engine_->put(0, maps);
-  EXPECT_EQ(run_as_target(*engine_, 0,
+  engine_->put(page_, maps);
+  EXPECT_EQ(run_as_target(*engine_, page_,
                           [] {
                             struct sysinfo info {};
                             if (::syscall(SYS_sysinfo, &info) != 0) return 1;
@@ -117,7 +126,7 @@ TEST_P(BpfCalls, SysinfoFollowsBoottime) {
 }
 
 TEST_P(BpfCalls, AFailingCallLeavesTheBufferAlone) {
-  EXPECT_EQ(run_as_target(*engine_, 0,
+  EXPECT_EQ(run_as_target(*engine_, page_,
                           [] {
                             timespec untouched{77, 77};
                             for (const int clock : {12, 31, -1, 1 << 30}) {
@@ -135,7 +144,7 @@ TEST_P(BpfCalls, AFailingCallLeavesTheBufferAlone) {
 
 TEST_P(BpfCalls, TheUpperHalfOfAClockIdIsIgnored) {
   const int64_t host = host_seconds();
-  EXPECT_EQ(run_as_target(*engine_, 0,
+  EXPECT_EQ(run_as_target(*engine_, page_,
                           [&] {
                             timespec now{};
                             raw_call(SYS_clock_gettime, int64_t{1} << 32,
@@ -156,7 +165,7 @@ TEST_P(BpfCalls, CallsFromInsideADetouredVdsoAreLeftToTheDetour) {
     return is_shifted(host_seconds(), host) ? 0 : 2;  // by libc's syscall(), which is elsewhere
   });
   const auto here = reinterpret_cast<uint64_t>(&raw_call);
-  ASSERT_TRUE(engine_->enter(child.pid(), 0, here, here + 64));
+  ASSERT_TRUE(engine_->enter(child.pid(), page_, here, here + 64));
   shared->phase = 1;
   EXPECT_EQ(WEXITSTATUS(child.wait()), 0);
 }
@@ -164,9 +173,10 @@ TEST_P(BpfCalls, CallsFromInsideADetouredVdsoAreLeftToTheDetour) {
 TEST_P(BpfCalls, AMapThatIsOverShowsRealTime) {
   clock::ClockMaps maps = shifted_maps(kHour * 1'000'000'000);
   for (tc_clock_map& map : maps) map.until_sec = 1;
-  engine_->put(0, maps);
+  engine_->put(page_, maps);
   const int64_t host = host_seconds();
-  EXPECT_EQ(run_as_target(*engine_, 0, [&] { return is_host(host_seconds(), host) ? 0 : 1; }), 0);
+  EXPECT_EQ(run_as_target(*engine_, page_, [&] { return is_host(host_seconds(), host) ? 0 : 1; }),
+            0);
 }
 
 // Rates, and schedules in which something happens every few seconds.
@@ -207,7 +217,7 @@ clock::ClockMaps random_course(std::mt19937_64& random, clock::Reading now) {
 TEST_P(BpfCalls, RatesAndSchedulesShowWhatTheFormulaSays) {
   EXPECT_EQ(
       run_as_target(
-          *engine_, 0,
+          *engine_, page_,
           [&] {
             std::mt19937_64 random(5);
             for (int i = 0; i < 3000; i++) {
@@ -216,7 +226,7 @@ TEST_P(BpfCalls, RatesAndSchedulesShowWhatTheFormulaSays) {
               timespec after{};
               ::clock_gettime(CLOCK_MONOTONIC, &before);
               const clock::ClockMaps maps = random_course(random, {before.tv_sec, before.tv_nsec});
-              engine_->put(0, maps);
+              engine_->put(page_, maps);
               ::clock_gettime(CLOCK_MONOTONIC, &before);
               ::syscall(SYS_clock_gettime, CLOCK_MONOTONIC, &shown);
               ::clock_gettime(CLOCK_MONOTONIC, &after);
@@ -244,10 +254,10 @@ TEST_P(BpfCalls, AChangeIsSeenWholeAndAtOnce) {
     }
     return 0;
   });
-  ASSERT_TRUE(engine_->enter(child.pid(), 0));
+  ASSERT_TRUE(engine_->enter(child.pid(), page_));
   pause_for(20);
   shared->phases[0].wrong = 0;  // what it read before it was a target
-  for (int i = 0; i < 2000; i++) engine_->shift(0, i % 2 == 0 ? 2 * kHour : kHour);
+  for (int i = 0; i < 2000; i++) engine_->shift(page_, i % 2 == 0 ? 2 * kHour : kHour);
   ASSERT_TRUE(eventually([&] { return shared->phases[0].shifted > 1000; }));
   shared->quit = true;
   child.wait();
@@ -256,7 +266,7 @@ TEST_P(BpfCalls, AChangeIsSeenWholeAndAtOnce) {
 
 TEST_P(BpfCalls, TheCheckSeesWhatATargetSees) {
   const int64_t host = host_seconds();
-  const auto readings = syscalls::read_through_bpf(engine_->state(), 0);
+  const auto readings = syscalls::read_through_bpf(engine_->state(), page_);
   ASSERT_TRUE(readings) << readings.error().line();
   EXPECT_TRUE(is_shifted(readings->clocks[CLOCK_REALTIME].shown.sec, host));
   EXPECT_TRUE(is_shifted(readings->gettimeofday.shown.sec, host));
@@ -268,7 +278,7 @@ TEST_P(BpfCalls, TheCheckSeesWhatATargetSees) {
 
 TEST_P(BpfCalls, NoRunWasSkipped) {
   const int64_t host = host_seconds();
-  EXPECT_EQ(run_as_target(*engine_, 0,
+  EXPECT_EQ(run_as_target(*engine_, page_,
                           [&] {
                             for (int i = 0; i < 10'000; i++) {
                               if (!is_shifted(host_seconds(), host)) return 1;

@@ -6,6 +6,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <map>
 #include <thread>
 
 #include "agent/syscalls/bpf_pins.h"
@@ -30,19 +31,27 @@ int64_t seconds() {
 class BpfLife : public ::testing::TestWithParam<bool> {
  protected:
   void SetUp() override {
-    auto loaded = LoadedEngine::load({ExitHook::kTracepoint, true, GetParam(), "", false});
+    SharedEngine& shared = engines_[GetParam()];
+    const auto& loaded = shared.get({ExitHook::kTracepoint, true, GetParam(), "", false});
     if (!loaded) GTEST_SKIP() << loaded.error().line();
-    engine_.emplace(std::move(*loaded));
-    engine_->shift(0, kHour);
+    engine_ = &*loaded;
+    page_ = shared.next_page();
+    engine_->shift(page_, kHour);
     host_ = seconds();
   }
+  static void TearDownTestSuite() { engines_.clear(); }
   [[nodiscard]] bool shifted() const { return seconds() >= host_ + kHour; }
-  std::optional<LoadedEngine> engine_;
+  const LoadedEngine* engine_ = nullptr;
+  uint32_t page_ = 0;
   int64_t host_ = 0;
+
+ private:
+  static std::map<bool, SharedEngine> engines_;  // by their hooks
 };
+std::map<bool, SharedEngine> BpfLife::engines_;
 
 TEST_P(BpfLife, ForkedChildrenAreTargetsFromTheFirstInstruction) {
-  EXPECT_EQ(run_as_target(*engine_, 0,
+  EXPECT_EQ(run_as_target(*engine_, page_,
                           [&] {
                             for (int i = 0; i < 50; i++) {
                               const pid_t child = ::fork();
@@ -60,21 +69,21 @@ TEST_P(BpfLife, ForkedChildrenAreTargetsFromTheFirstInstruction) {
                             return 0;
                           }),
             0);
-  const auto counts = engine_->state().counts(0);
+  const auto counts = engine_->state().counts(page_);
   EXPECT_EQ(counts[TC_BPF_ROW_CHILDREN].done, 100U);
   EXPECT_EQ(counts[TC_BPF_ROW_CHILDREN].refused, 0U);
   EXPECT_TRUE(engine_->state().targets().empty()) << "all have ended";
 }
 
 TEST_P(BpfLife, ThreadsBelongToTheirProcess) {
-  EXPECT_EQ(run_as_target(*engine_, 0,
+  EXPECT_EQ(run_as_target(*engine_, page_,
                           [&] {
                             bool seen = false;
                             std::thread([&] { seen = shifted(); }).join();
                             return seen ? 0 : 1;
                           }),
             0);
-  EXPECT_EQ(engine_->state().counts(0)[TC_BPF_ROW_CHILDREN].done, 0U);
+  EXPECT_EQ(engine_->state().counts(page_)[TC_BPF_ROW_CHILDREN].done, 0U);
 }
 
 // What `program` would be told of its vDSO: a program that prints its auxiliary vector is all it
@@ -100,7 +109,7 @@ TEST_P(BpfLife, AnExecdProgramIsATargetWithoutVdso) {
     ::execlp("sleep", "sleep", "100", nullptr);
     return 1;
   });
-  ASSERT_TRUE(engine_->enter(child.pid(), 0, 0x1000, 0x2000));
+  ASSERT_TRUE(engine_->enter(child.pid(), page_, 0x1000, 0x2000));
   shared->phase = 1;
   const auto process = syscalls::kernel_process(child.pid());
   ASSERT_TRUE(process);
@@ -110,16 +119,16 @@ TEST_P(BpfLife, AnExecdProgramIsATargetWithoutVdso) {
   };
   EXPECT_TRUE(eventually(execed));
   EXPECT_TRUE(eventually([&] { return state_of(child.pid()) == 'S'; })) << "asleep, not ended";
-  EXPECT_EQ(run_as_target(*engine_, 0, [] { return exit_status_of_shell(kSeesNoVdso); }), 0);
+  EXPECT_EQ(run_as_target(*engine_, page_, [] { return exit_status_of_shell(kSeesNoVdso); }), 0);
   EXPECT_EQ(exit_status_of_shell(kSeesVdso), 0) << "who is no target sees it";
-  const auto counts = engine_->state().counts(0);
+  const auto counts = engine_->state().counts(page_);
   EXPECT_GE(counts[TC_BPF_ROW_EXECS].done, 3U);
   EXPECT_EQ(counts[TC_BPF_ROW_EXECS].refused, 0U);
 }
 
 TEST_P(BpfLife, WhoIsAloneHasNoDescendants) {
   EXPECT_EQ(run_as_target(
-                *engine_, 0,
+                *engine_, page_,
                 [&] {
                   const pid_t child = ::fork();
                   if (child == 0) ::_exit(shifted() ? 1 : 0);
@@ -129,15 +138,15 @@ TEST_P(BpfLife, WhoIsAloneHasNoDescendants) {
                 },
                 TC_BPF_ALONE),
             0);
-  EXPECT_EQ(engine_->state().counts(0)[TC_BPF_ROW_EXECS].done, 0U);
+  EXPECT_EQ(engine_->state().counts(page_)[TC_BPF_ROW_EXECS].done, 0U);
   EXPECT_TRUE(engine_->state().targets().empty());
 }
 
 TEST_P(BpfLife, AVdsoThatIsNotForUsIsLeftAlone) {
   EXPECT_EQ(run_as_target(
-                *engine_, 0, [] { return exit_status_of_shell(kSeesVdso); }, TC_BPF_VDSO),
+                *engine_, page_, [] { return exit_status_of_shell(kSeesVdso); }, TC_BPF_VDSO),
             0);
-  EXPECT_EQ(engine_->state().counts(0)[TC_BPF_ROW_EXECS].done, 0U);
+  EXPECT_EQ(engine_->state().counts(page_)[TC_BPF_ROW_EXECS].done, 0U);
 }
 
 TEST_P(BpfLife, AnEntryOfAnEarlierProcessIsNone) {
@@ -145,10 +154,10 @@ TEST_P(BpfLife, AnEntryOfAnEarlierProcessIsNone) {
   const auto process = syscalls::kernel_process(child.pid());
   ASSERT_TRUE(process);
   // As if that process had started earlier.
-  ASSERT_TRUE(engine_->state().put(process->tgid, {1, 2, 0, 0, 0, 0}));
+  ASSERT_TRUE(engine_->state().put(process->tgid, {1, 2, 0, 0, page_, 0}));
   EXPECT_FALSE(engine_->state().find(*process));
-  ASSERT_TRUE(engine_->state().put(process->tgid,
-                                   {process->started_first, process->started_last, 0, 0, 0, 0}));
+  ASSERT_TRUE(engine_->state().put(
+      process->tgid, {process->started_first, process->started_last, 0, 0, page_, 0}));
   EXPECT_TRUE(engine_->state().find(*process));
   EXPECT_TRUE(engine_->state().drop(process->tgid));
   EXPECT_TRUE(engine_->state().drop(process->tgid)) << "not there: not an error";
@@ -180,7 +189,7 @@ TEST(BpfEngines, AreFoundAndOutliveTheirMakerWherePinned) {
   ASSERT_TRUE(there());
   for (const BpfState& one : syscalls::running_engines()) {
     if (one.id() != id) continue;
-    EXPECT_EQ(one.page_count(), 4U);
+    EXPECT_EQ(one.page_count(), kEnginePages);
     EXPECT_EQ(one.hooks(), "sys_exit tracepoint");
     const auto page = one.page(2);
     EXPECT_EQ(clock::maps_in_force(page)[CLOCK_REALTIME].fake_sec, kHour);

@@ -8,21 +8,15 @@
 #include "agent/targets/machine.h"
 
 namespace time_chaos::testing {
-namespace {
-
-constexpr uint32_t kPages = 4;
-
-}  // namespace
-
 void LoadedEngine::Unmap::operator()(void* pages) const {
-  ::munmap(pages, size_t{kPages} * TC_PAGE_SIZE);
+  ::munmap(pages, size_t{kEnginePages} * TC_PAGE_SIZE);
 }
 
 Result<LoadedEngine> LoadedEngine::load(const syscalls::Hooks& hooks, bool with_time) {
   TC_TRY(const auto machine, targets::read_machine());
   TC_TRY(const auto kernel, syscalls::read_kernel_facts());
   TC_CHECK(syscalls::bpf_permitted(machine, kernel));
-  TC_TRY(auto loaded, syscalls::load_clocks(hooks, kPages));
+  TC_TRY(auto loaded, syscalls::load_clocks(hooks, kEnginePages));
   if (with_time) TC_CHECK(syscalls::add_time(loaded));
   LoadedEngine engine;
   engine.links_ = std::move(loaded.links);
@@ -30,7 +24,7 @@ Result<LoadedEngine> LoadedEngine::load(const syscalls::Hooks& hooks, bool with_
          syscalls::BpfState::over({std::move(loaded.targets), std::move(loaded.pages),
                                    std::move(loaded.counts), std::move(loaded.programs)}));
   engine.state_ = std::make_shared<const syscalls::BpfState>(std::move(state));
-  void* pages = ::mmap(nullptr, size_t{kPages} * TC_PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED,
+  void* pages = ::mmap(nullptr, size_t{kEnginePages} * TC_PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED,
                        engine.state_->pages_fd(), 0);
   if (pages == MAP_FAILED) return fail_errno("map the pages");
   engine.pages_.reset(pages);
@@ -59,6 +53,11 @@ Status LoadedEngine::enter(pid_t pid, uint32_t number, uint64_t vdso_start, uint
   TC_TRY(const auto process, syscalls::kernel_process(pid));
   return state_->put(process.tgid, {process.started_first, process.started_last, vdso_start,
                                     vdso_end, number, flags});
+}
+
+const Result<LoadedEngine>& SharedEngine::get(const syscalls::Hooks& hooks) {
+  if (!engine_) engine_.emplace(LoadedEngine::load(hooks));
+  return *engine_;
 }
 
 int run_as_target(const LoadedEngine& engine, uint32_t page, const std::function<int()>& body,

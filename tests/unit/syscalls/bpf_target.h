@@ -14,6 +14,8 @@
 
 namespace time_chaos::testing {
 
+constexpr uint32_t kEnginePages = 16;
+
 // The loaded programs with room for some pages, and their maps.
 class LoadedEngine {
  public:
@@ -38,6 +40,20 @@ class LoadedEngine {
   std::shared_ptr<const syscalls::BpfState> state_;
   std::vector<syscalls::BpfLink> links_;
   std::unique_ptr<void, Unmap> pages_;
+};
+
+// An engine for many tests, because loading one takes seconds under emulation; a page for each
+// test.
+class SharedEngine {
+ public:
+  // What is loaded for these hooks; loads it the first time.
+  const Result<LoadedEngine>& get(const syscalls::Hooks& hooks);
+  // A page that nobody has had.
+  uint32_t next_page() { return pages_++; }
+
+ private:
+  std::optional<Result<LoadedEngine>> engine_;
+  uint32_t pages_ = 0;
 };
 
 // Runs `body` in a child that is entered before, and returns what it returned (0 to 255).

@@ -147,9 +147,10 @@ TEST_F(HandMade, ManyStacksAtOnce) {
   };
   const Child child;
   const auto memory = tracee::Memory::open(child.pid());
-  EXPECT_THAT(referring(*memory, stacks, kRanges, 30 * sizeof(uint64_t)),
+  std::vector<uint64_t> room(3);
+  EXPECT_THAT(referring(*memory, stacks, kRanges, 30 * sizeof(uint64_t), room),
               ::testing::ElementsAre(0, 2, 5));
-  EXPECT_THAT(referring(*memory, {}, kRanges, kMostStack), ::testing::IsEmpty());
+  EXPECT_THAT(referring(*memory, {}, kRanges, kMostStack, room), ::testing::IsEmpty());
 }
 
 // The real thing: a handler on a stack of its own waits; the stack that it interrupted holds a

@@ -1,6 +1,6 @@
-#include "agent/syscalls/unpreempted.h"
+#include "agent/base/unpreempted.h"
 
-namespace time_chaos::syscalls {
+namespace time_chaos {
 
 Unpreempted::Unpreempted() : policy_(::sched_getscheduler(0)) {
   const int ordinary = policy_ & ~SCHED_RESET_ON_FORK;
@@ -18,4 +18,4 @@ Unpreempted::~Unpreempted() {
   if (policy_ >= 0) (void)::sched_setscheduler(0, policy_, &parameters_);
 }
 
-}  // namespace time_chaos::syscalls
+}  // namespace time_chaos
