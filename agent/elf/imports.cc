@@ -16,9 +16,8 @@ constexpr uint64_t kMostTable = uint64_t{256} << 20;  // bytes of relocations, s
 constexpr uint64_t kPiece = uint64_t{1} << 20;        // read at once
 constexpr uint64_t kMostChain = 1 << 20;
 
-tl::unexpected<Error> strange(const Module& module) {
-  return fail(Exit::kFailed, "a library of it is not well-formed: " +
-                                 (module.path.empty() ? "the program" : module.path));
+tl::unexpected<Error> strange() {
+  return fail(Exit::kFailed, "a library of it is not well-formed");
 }
 
 // Some loaders (glibc) write absolute addresses into the dynamic section, others leave it alone.
@@ -115,7 +114,7 @@ class Lookup {
       }
       if ((value & 1U) != 0) return std::optional<Export>();
     }
-    return strange(module_);
+    return strange();
   }
 
   Found by_hash() const {
@@ -131,7 +130,7 @@ class Lookup {
       if (found) return found;
       TC_TRY(index, peek<uint32_t>(read_, chains + uint64_t{index} * 4));
     }
-    return strange(module_);
+    return strange();
   }
 
   Found symbol(uint32_t index) const {
@@ -171,7 +170,7 @@ Result<ModuleTables> read_tables(const ReadMemory& read, const Module& module) {
       case DT_NULL:
         if (!with_addends || std::max({tables.relocations.size, tables.plt.size,
                                        tables.strings.size}) > kMostTable) {
-          return strange(module);
+          return strange();
         }
         return tables;
       case DT_RELA:
@@ -208,7 +207,7 @@ Result<ModuleTables> read_tables(const ReadMemory& read, const Module& module) {
         break;
     }
   }
-  return strange(module);
+  return strange();
 }
 
 Result<std::vector<Import>> find_imports(const ReadMemory& read, const Module& module,
@@ -220,7 +219,7 @@ Result<std::vector<Import>> find_imports(const ReadMemory& read, const Module& m
   std::vector<Import> imports;
   if (all.interesting.empty()) return imports;
   const uint64_t symbols_size = (all.last_symbol + 1) * sizeof(Elf64_Sym);
-  if (symbols_size > kMostTable) return strange(module);
+  if (symbols_size > kMostTable) return strange();
   std::vector<uint8_t> symbols;
   std::vector<uint8_t> strings;
   if (all.last_symbol != 0) {

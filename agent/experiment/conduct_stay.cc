@@ -21,7 +21,9 @@ void Conductor::stay(Lifetime& lifetime) {
   auto next_renewal = renewal ? std::optional(began_ + *renewal) : std::nullopt;
   auto next_refill = refill_due(steady_clock::now());
   const auto period = events_.tick_period();
-  if (request_.detour == vdso::Detour::kPlt) next_watch_ = steady_clock::now();
+  // Whom our tracer follows nobody else can stop.
+  if (request_.detour == vdso::Detour::kPlt && side_->following() == nullptr)
+    next_watch_ = steady_clock::now();
   for (;;) {
     const auto now = steady_clock::now();
     if (end && now >= *end) return;

@@ -231,7 +231,7 @@ Json json(const Carrier& carrier) {
           {"engines", engines(vdso_name(carrier.found.slots.has_value(),
                                         carrier.found.record.patch_count != 0, carrier.executed),
                               raw_calls(carrier))},
-          {"slots", carrier.found.slots ? carrier.found.slots->count : 0},
+          {"slots", carrier.found.led},
           {"deadlines", raw_calls(carrier) == RawCalls::kPtrace ? "absolute" : "real"},
           {"functions", functions(carrier.found.patches())},
           {"bpf", carrier.bpf ? bpf(*carrier.bpf) : Json(nullptr)},

@@ -54,7 +54,7 @@ std::string calls_by(const Carrier& carrier) {
     std::string modules = slots->modules;
     std::replace_if(
         modules.begin(), modules.end(), [](char c) { return c < ' ' || c > '~'; }, '?');
-    return slots_text(slots->count, modules.empty() ? "all modules" : modules);
+    return slots_text(carrier.found.led, modules.empty() ? "all modules" : modules);
   }
   return carrier.found.record.patch_count != 0 ? kDetour : "";
 }

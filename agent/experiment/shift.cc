@@ -251,7 +251,7 @@ Result<std::vector<Checked>> check(PlannedTarget& target, const ShiftRequest& re
     TC_TRY(const auto found, vdso::find_experiment(target.process.pid()));
     if (!found) return fail(Exit::kFailed, "the experiment is not to be found in it");
     identity = target.page_identity = found->page_identity;
-    const bool nothing_led = found->slots && found->slots->count == 0;
+    const bool nothing_led = found->slots && found->led == 0;
     if (request.detour != vdso::Detour::kNone && !nothing_led) {
       TC_TRY(auto seen, check_vdso(target.process.pid(), *found));
       checked.push_back(std::move(seen));

@@ -7,8 +7,8 @@
 #include <array>
 #include <cerrno>
 
-#include "agent/syscalls/bpf_pins.h"
 #include "agent/base/unpreempted.h"
+#include "agent/syscalls/bpf_pins.h"
 
 namespace time_chaos::syscalls {
 namespace {

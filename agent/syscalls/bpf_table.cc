@@ -10,8 +10,8 @@
 #include <cerrno>
 #include <memory>
 
-#include "agent/syscalls/bpf_log.h"
 #include "agent/base/unpreempted.h"
+#include "agent/syscalls/bpf_log.h"
 
 namespace time_chaos::syscalls {
 namespace {

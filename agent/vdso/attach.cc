@@ -237,7 +237,7 @@ Result<AttachReport> reuse(pid_t pid, const Found& found, const AttachOptions& o
     begun = true;
     TC_CHECK(page.publish(clock::identity_maps(), header));
     if (found.slots) {
-      TC_CHECK(set_active(memory, found.plt(), true));
+      TC_CHECK(hold.write(memory, [&] { return set_active(memory, found.plt(), true); }));
       TC_CHECK(lead(pid, memory, found.plt(), options.modules, report));
       return PatchRun{report.world_stopped};
     }

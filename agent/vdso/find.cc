@@ -99,6 +99,9 @@ Result<std::optional<Found>> find_by_record(const targets::Mappings& mappings,
     if (record->plt != 0 && record->plt == record->pads[0].start) {
       // They go before the code page does; then all slots have been put back.
       if (auto table = read_slot_table(memory, found.plt())) found.slots = *table;
+      if (const auto slots = read_slots(memory, found.plt())) {
+        found.led = led_slots(memory, found.plt(), *slots);
+      }
       if (found.slots && found.slots->active != 0) found.state = State::kShifted;
     }
     // Without a detour the pages are all there is: they are in force while they carry a name.

@@ -32,6 +32,7 @@ struct Found {
   std::vector<payload::PageRange> pages;
   StubPlace stub;
   std::optional<payload::SlotTable> slots;  // PLT mode
+  size_t led = 0;                           // how many of them lead to us
   bool stub_written = false;                // the end of the vDSO is not all zero
 
   [[nodiscard]] uint64_t clock_page() const { return code + payload::kClockPageOffset; }

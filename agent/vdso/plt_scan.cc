@@ -12,6 +12,7 @@
 #include "agent/base/files.h"
 #include "agent/elf/imports.h"
 #include "agent/targets/mappings.h"
+#include "agent/targets/proc_text.h"
 #include "agent/vdso/plan.h"
 
 namespace time_chaos::vdso {
@@ -92,7 +93,9 @@ class Scanner {
       if (!is_wanted(module)) continue;
       const size_t before = scan_.slots.size();
       TC_CHECK(add_slots(module));
-      if (scan_.slots.size() != before) scan_.modules.push_back(base_name(module.path));
+      if (scan_.slots.size() != before) {
+        scan_.modules.push_back(targets::printable(base_name(module.path)));
+      }
     }
     return std::move(scan_);
   }
@@ -142,7 +145,8 @@ class Scanner {
     TC_TRY(const auto syscall, elf::find_export(read_, library_, tables, "syscall"));
     if (!clock_gettime || clock_gettime->indirect || !syscall || syscall->indirect) {
       return fail(Exit::kUnsupported,
-                  fmt::format("its C library {} is not one that is known", library_.path),
+                  fmt::format("its C library {} is not one that is known",
+                              targets::printable(library_.path)),
                   "use --engine-vdso detour");
     }
     scan_.library = {clock_gettime->address, syscall->address};

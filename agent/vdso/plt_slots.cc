@@ -213,7 +213,6 @@ Result<SlotRun> restore_slots(pid_t pid, tracee::Memory& memory, const PltPlace&
     };
     TC_CHECK(Change(pid, memory).run(nullptr, run, write));
   }
-  TC_CHECK(set_active(memory, place, false));
   return run;
 }
 

@@ -54,7 +54,8 @@ Status set_active(tracee::Memory& memory, const PltPlace& place, bool active);
 Result<SlotRun> lead_slots(pid_t pid, tracee::Memory& memory, const PltPlace& place,
                            const std::vector<std::string>& modules);
 
-// Every slot that still leads to our functions gets its own value back. Inside
+// Every slot that still leads to our functions gets its own value back; the table stays active.
+// Inside
 // tracee::in_session().
 Result<SlotRun> restore_slots(pid_t pid, tracee::Memory& memory, const PltPlace& place);
 
