@@ -20,7 +20,6 @@ namespace {
 
 using elf::Import;
 using payload::Imported;
-using payload::SlotRecord;
 
 struct Name {
   std::string_view symbol;
