@@ -2,7 +2,7 @@
 # Installs what a part of the project needs, on Debian 12. The one list of packages: whoever needs
 # something adds it here.
 #
-#   scripts/packages.sh PART...      PART: build demo test vm bench lint
+#   scripts/packages.sh PART...      PART: build demo test vm bench lint deploy containers kubernetes
 #
 # Does nothing, quickly, where all is there. "package=command" is there as well when the command is:
 # somebody may have installed it by other means.
@@ -10,7 +10,7 @@ set -euo pipefail
 
 declare -A packages
 packages[build]="g++ cmake ninja-build pkgconf libfmt-dev libexpected-dev libcli11-dev nlohmann-json3-dev
-       libzydis-dev clang-14 bpftool libbpf-dev libcap-ng-dev"
+       libzydis-dev libyaml-cpp-dev clang-14 bpftool libbpf-dev libcap-ng-dev"
 packages[demo]="python3=python3 golang-go=go"
 # Compilers and interpreters of the programs under test; python3 and what unpacks kernel
 # packages for the golden set.
@@ -21,12 +21,21 @@ packages[test]="libgtest-dev libgmock-dev libbenchmark-dev golang-go=go default-
 # What is put into the virtual machines, besides our own. QEMU and the kernels: scripts/vm/fetch.py.
 packages[vm]="busybox-static=busybox bpftool=bpftool util-linux libcap2-bin libc-bin python3=python3"
 packages[bench]="libbenchmark-dev faketime"
+# What scripts/deploy/image.sh builds with. golang-github-containers-common has the policy that buildah asks.
+packages[deploy]="buildah=buildah golang-github-containers-common"
+# What pods are run in, in the tests, and what speaks to it. runc and not crun, which knows no hybrid control groups.
+packages[containers]="${packages[deploy]} podman=podman conmon=conmon containerd=containerd runc
+      containernetworking-plugins gcc libc6-dev libcap2-bin protobuf-compiler=protoc
+      python3 python3-grpcio python3-protobuf python3-yaml python3-kubernetes"
+# What scripts/deploy/kubernetes-e2e.sh builds Kubernetes with, and keeps its state in.
+packages[kubernetes]="golang-go=go dpkg-dev=dpkg-source etcd-server=etcd openssl=openssl iproute2=ip
+      iptables=iptables ethtool conntrack socat"
 packages[lint]="clang-format-14 clang-tidy-14 python3=python3"
 
 missing=()
 for part in "$@"; do
   if [[ -z ${packages[$part]:-} ]]; then
-    echo "packages.sh: no part $part; there are: build demo test vm bench lint" >&2
+    echo "packages.sh: no part $part; there are: build demo test vm bench lint deploy containers kubernetes" >&2
     exit 2
   fi
   for entry in ${packages[$part]}; do

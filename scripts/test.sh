@@ -6,12 +6,14 @@
 #   --quick     unit and golden tests, format and order of the rooms: what one runs before a commit
 #   --kernel V  only the tests on other kernels, and only on kernel V (5.10 6.1 6.12 6.18 7)
 #
-# On a fresh Debian 12, as root, it installs what it needs. Four parts:
+# On a fresh Debian 12, as root, it installs what it needs. Five parts:
 #   1. a Release build in build/: unit, golden, fuzz, live and benchmark tests, and the demo;
 #   2. lint.sh format rooms;
 #   3. Debian's kernels in virtual machines (tests/vm/run.py); one that cannot be had is skipped, none is
 #      a failure;
-#   4. a build with AddressSanitizer and UndefinedBehaviorSanitizer in build-asan/: unit and golden
+#   4. the image and the manifests of scripts/deploy, in podman and containerd (tests/containers/run.py);
+#      skipped where containers cannot be run;
+#   5. a build with AddressSanitizer and UndefinedBehaviorSanitizer in build-asan/: unit and golden
 #      tests. Fuzz tests are sanitized in any build. Live tests run in Release only: their kill tests
 #      preload a library into the agent, and a sanitized program accepts none before its own.
 #      It is built while the live tests run, which mostly wait, in what they leave of the processors.
@@ -115,13 +117,20 @@ run_vm() {
   [[ -s $results/vm.xml ]] || echo "failed vm: no kernel ran" >>"$results/checks"
 }
 
+# Their results are in containers.xml. Passed tests are counted, not listed.
+run_containers() {
+  title "tests: containers"
+  tests/containers/run.py --junit "$results/containers.xml" </dev/null || true
+  [[ -s $results/containers.xml ]] || echo "failed containers: no test ran" >>"$results/checks"
+}
+
 summary() {
   printf '\ntook %d:%02d\n' $((SECONDS / 60)) $((SECONDS % 60))
   scripts/test_summary.py "$results"
 }
 
 title "packages"
-scripts/packages.sh build test vm lint
+scripts/packages.sh build test vm lint containers
 if ((${#kernel[@]})); then
   if check "build: release" build_release; then run_vm; fi
   summary
@@ -138,6 +147,7 @@ if check "build: release" build_release; then
     # One at a time: readings are held against the clock.
     run_tests live build 1 'live|bench'
     check "build: sanitizers" end_sanitized && sanitized=true
+    run_containers
     run_vm
   fi
 fi

@@ -6,11 +6,13 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
-#include "agent/cli/clock_options.h"
+#include "agent/cli/agent_options.h"
 #include "agent/cli/commands.h"
+#include "agent/cli/config_watch.h"
 #include "agent/cli/output.h"
 #include "agent/cli/plot.h"
 #include "agent/cli/progress.h"
+#include "agent/clock/duration.h"
 #include "agent/experiment/conduct.h"
 #include "agent/experiment/report.h"
 
@@ -18,18 +20,6 @@ namespace time_chaos::cli {
 namespace {
 
 using experiment::ShiftRequest;
-
-struct AgentOptions {
-  TargetOptions targets;
-  ClockOptions clocks;
-  EngineOptions engines;
-  OutputOptions output;
-  std::optional<std::string> duration;
-  std::optional<std::string> lease;
-  bool detach = false;
-  bool dry_run = false;
-  bool plot = false;
-};
 
 class Printer : public experiment::Events {
  public:
@@ -39,26 +29,34 @@ class Printer : public experiment::Events {
   void chosen(const experiment::SyscallChoice& choice) override {
     const std::string line = experiment::text(choice, output_.verbose);
     if (line.empty()) return;
-    output_.json ? say(experiment::json(choice)) : say(line);
+    output_.json ? emit(experiment::json(choice)) : say(line);
+  }
+  void waits(const Error& missing, experiment::Nanoseconds span) override {
+    if (output_.json) {
+      return emit(nlohmann::json{
+          {"event", "waiting"}, {"why", missing.message()}, {"for_ns", span.count()}});
+    }
+    say(fmt::format("{} yet: waiting for it, up to {}", missing.message(),
+                    clock::format_duration(span)));
   }
   void planned(const experiment::PlannedTarget& target,
                const experiment::SyscallChoice& choice) override {
-    output_.json ? say(experiment::json(target, request_, choice))
+    output_.json ? emit(experiment::json(target, request_, choice))
                  : say(experiment::text(target, request_, choice, output_.verbose));
     if (!plot_) return;
     say(plot_text(
         plot_request(request_.clocks, target.maps, clock::read_host_clocks(), request_.duration)));
   }
   void shifted(const experiment::Shifted& target) override {
-    output_.json ? say(experiment::json(target)) : say(experiment::text(target, output_.verbose));
+    output_.json ? emit(experiment::json(target)) : say(experiment::text(target, output_.verbose));
   }
   void follows(const experiment::FollowWay& way) override {
-    output_.json ? say(experiment::json(way)) : say(experiment::text(way));
+    output_.json ? emit(experiment::json(way)) : say(experiment::text(way));
   }
   void appeared(pid_t pid, const std::string& command, const std::string& selector,
                 bool by_bpf) override {
     progress_.clear();
-    output_.json ? say(experiment::appeared_json(pid, command, selector, by_bpf))
+    output_.json ? emit(experiment::appeared_json(pid, command, selector, by_bpf))
                  : say(experiment::appeared_text(pid, command, selector, by_bpf));
   }
   void loaded(pid_t pid, size_t slots) override {
@@ -72,10 +70,10 @@ class Printer : public experiment::Events {
   }
   void following(pid_t pid, const syscalls::Counters& counters) override {
     if (output_.json) {
-      say(nlohmann::json{{"event", "following"},
-                         {"pid", pid},
-                         {"engine", "ptrace"},
-                         {"threads", counters.threads}});
+      emit(nlohmann::json{{"event", "following"},
+                          {"pid", pid},
+                          {"engine", "ptrace"},
+                          {"threads", counters.threads}});
     } else {
       say(fmt::format("{}: raw clock system calls of {} thread(s) are shifted by ptrace", pid,
                       counters.threads));
@@ -83,21 +81,25 @@ class Printer : public experiment::Events {
   }
   void followed(pid_t pid, const syscalls::Counters& counters) override {
     progress_.clear();
-    output_.json ? say(experiment::json(pid, counters)) : say(experiment::text(pid, counters));
+    output_.json ? emit(experiment::json(pid, counters)) : say(experiment::text(pid, counters));
+  }
+  void changed(const experiment::Changed& target) override {
+    progress_.clear();
+    output_.json ? emit(experiment::json(target)) : say(experiment::text(target));
   }
   void recovered(const experiment::Recovered& target) override {
     progress_.clear();
-    output_.json ? say(experiment::json(target)) : say(experiment::text(target, output_.verbose));
+    output_.json ? emit(experiment::json(target)) : say(experiment::text(target, output_.verbose));
   }
   void released(pid_t pid, const std::string& command) override {
     progress_.clear();
-    output_.json ? say(experiment::released_json(pid, command))
+    output_.json ? emit(experiment::released_json(pid, command))
                  : say(experiment::released_text(pid, command));
   }
   void gone(pid_t pid, const std::string& command) override {
     progress_.clear();
     if (output_.json) {
-      say(nlohmann::json{{"event", "gone"}, {"pid", pid}, {"command", command}});
+      emit(nlohmann::json{{"event", "gone"}, {"pid", pid}, {"command", command}});
     } else {
       say(fmt::format("{} ({}) has ended", pid, command));
     }
@@ -115,64 +117,40 @@ class Printer : public experiment::Events {
   }
 
  private:
+  void emit(const nlohmann::json& object) { say(object, output_); }
+
   const OutputOptions& output_;
   const ShiftRequest& request_;
   bool plot_;
   Progress progress_;
 };
 
-Result<ShiftRequest> request_of(const AgentOptions& options) {
-  ShiftRequest request;
-  TC_TRY(request.targets, options.targets.parse());
-  TC_TRY(request.clocks, options.clocks.parse());
-  TC_TRY(request.duration, parse_span(options.duration, "--duration"));
-  TC_CHECK(options.engines.apply(request));
-  if (options.plot && (!options.dry_run || options.output.json)) {
-    return fail(Exit::kUsage, "--plot draws what --dry-run would do, for people",
-                "add --dry-run and leave out --json, or use time-chaos preview --json");
+int run(const AgentOptions& options, const Given& given) {
+  const auto refuse = [&](const Error& error) {
+    return report(given.placed(error), options.output);
+  };
+  const auto request = options.request(given);
+  if (!request) return refuse(request.error());
+  std::vector<experiment::Asker*> askers;
+  std::unique_ptr<ConfigWatch> config;
+  if (given.config && !options.dry_run && !options.detach) {
+    auto watch = ConfigWatch::open(given, options.clocks);
+    if (!watch) return refuse(watch.error());
+    config = std::move(*watch);
+    askers.push_back(config.get());
   }
-  request.detach = options.detach;
-  if (request.detach && request.syscalls == experiment::SyscallEngine::kPtrace) {
-    return fail(Exit::kUsage, "--detach would end the ptrace engine, which lives in this agent",
-                "leave out one of --detach and --engine-syscalls ptrace");
-  }
-  if (options.lease != "off") {
-    TC_TRY(request.lease, parse_span(options.lease, "--lease"));
-    if (!options.lease && !options.detach) request.lease = experiment::kDefaultLease;
-  }
-  // Here --experiment names what is made.
-  TC_TRY(request.experiment, experiment::name_of(options.targets.experiments));
-  request.targets.experiments.clear();
-  return request;
-}
-
-int run(const AgentOptions& options) {
-  const auto request = request_of(options);
-  if (!request) return report(request.error(), options.output);
   Printer printer(options.output, *request, options.plot);
-  return static_cast<int>(experiment::conduct(*request, options.dry_run, printer));
+  return static_cast<int>(experiment::conduct(*request, options.dry_run, printer, askers));
 }
 
 }  // namespace
 
-void add_agent(CLI::App& program, Chosen& chosen) {
+void add_agent(CLI::App& program, Chosen& chosen, const Given& given) {
   auto options = std::make_shared<AgentOptions>();
   CLI::App* app = program.add_subcommand("agent", "Shift running processes, until told to stop");
-  add_targets(*app, options->targets);
-  app->get_option("--experiment")->description("The experiment's name (default: made up)");
-  add_clocks(*app, options->clocks);
-  app->add_option("--duration", options->duration, "Recover after that time")
-      ->type_name("DURATION");
-  app->add_option("--lease", options->lease,
-                  "Clocks return by themselves so long after this agent was killed (default 10m; "
-                  "off: never; with --detach: off)")
-      ->type_name("DURATION");
-  app->add_flag("--detach", options->detach, "Leave the targets shifted and exit");
-  app->add_flag("--dry-run", options->dry_run, "Say what would be done; touch nothing");
-  app->add_flag("--plot", options->plot, "With --dry-run: draw what the targets would see");
-  add_engines(*app, options->engines);
-  add_output(*app, options->output);
-  app->callback([options, &chosen] { chosen = [options] { return run(*options); }; });
+  add_agent_options(*app, *options);
+  app->callback(
+      [options, &chosen, &given] { chosen = [options, &given] { return run(*options, given); }; });
 }
 
 }  // namespace time_chaos::cli

@@ -29,6 +29,7 @@ struct ClockOptions {
   bool allow_monotonic_step = false;
 
   [[nodiscard]] Result<clock::ClockSpec> parse() const;
+  bool operator==(const ClockOptions&) const = default;
 };
 void add_clocks(CLI::App& app, ClockOptions& clocks);
 

@@ -5,6 +5,7 @@
 
 #include "agent/base/error.h"
 #include "agent/cli/commands.h"
+#include "agent/cli/output.h"
 
 namespace time_chaos::cli {
 namespace {
@@ -32,6 +33,17 @@ int usage_error(const CLI::Error& error) {
 
 }  // namespace
 
+void add_commands(CLI::App& program, Chosen& chosen, const Given& given) {
+  add_agent(program, chosen, given);
+  add_run(program, chosen);
+  add_set(program, chosen);
+  add_preview(program, chosen);
+  add_status(program, chosen);
+  add_recover(program, chosen);
+  add_doctor(program, chosen);
+  for (CLI::App* command : program.get_subcommands({})) add_config(*command);
+}
+
 int run_program(int argc, char** argv) {
   CLI::App program("Gives any running Linux process a different clock, and takes it back.",
                    "time-chaos");
@@ -39,13 +51,8 @@ int run_program(int argc, char** argv) {
   program.require_subcommand(1);
   program.footer(kFooter);
   Chosen chosen;
-  add_agent(program, chosen);
-  add_run(program, chosen);
-  add_set(program, chosen);
-  add_preview(program, chosen);
-  add_status(program, chosen);
-  add_recover(program, chosen);
-  add_doctor(program, chosen);
+  Given given;
+  add_commands(program, chosen, given);
   // CLI11 would say that a subcommand is missing.
   const auto commands = program.get_subcommands([](const CLI::App*) { return true; });
   const bool known = argc > 1 && std::any_of(commands.begin(), commands.end(), [&](const auto* c) {
@@ -55,8 +62,14 @@ int run_program(int argc, char** argv) {
     std::fprintf(stderr, "time-chaos: unknown command %s; see time-chaos --help\n", argv[1]);
     return static_cast<int>(Exit::kUsage);
   }
+  const Arguments line(argv + std::min(argc, 1), argv + argc);
   try {
-    program.parse(argc, argv);
+    parse(program, line);
+    const auto whole = complete(program, line, given);
+    if (!whole) {
+      return report(whole.error(), {.json = std::count(line.begin(), line.end(), "--json") > 0});
+    }
+    if (*whole != line) parse(program, *whole);
   } catch (const CLI::Success& success) {  // --help, --version
     return program.exit(success);
   } catch (const CLI::ParseError& error) {

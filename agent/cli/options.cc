@@ -5,6 +5,7 @@
 #include <charconv>
 
 #include "agent/clock/duration.h"
+#include "agent/targets/container_path.h"
 
 namespace time_chaos::cli {
 namespace {
@@ -19,6 +20,24 @@ Result<pid_t> parse_pid(const std::string& text) {
   return pid;
 }
 
+// Each alone, or each container in each pod.
+Result<std::vector<targets::ContainerQuery>> parse_containers(
+    const std::vector<std::string>& containers, const std::vector<std::string>& pods) {
+  std::vector<targets::ContainerQuery> queries;
+  for (const std::string& container : containers) {
+    if (container.empty()) return fail(Exit::kUsage, "--container is empty", "use --container ID");
+    if (pods.empty()) queries.push_back({container, ""});
+  }
+  for (const std::string& pod : pods) {
+    if (pod.empty()) return fail(Exit::kUsage, "--pod is empty", "use --pod UID");
+    for (const std::string& container : containers) {
+      queries.push_back({container, targets::pod_uid(pod)});
+    }
+    if (containers.empty()) queries.push_back({"", targets::pod_uid(pod)});
+  }
+  return queries;
+}
+
 }  // namespace
 
 Error option_error(const Error& error, const char* option) {
@@ -27,6 +46,13 @@ Error option_error(const Error& error, const char* option) {
 
 void add_output(CLI::App& app, OutputOptions& output) {
   app.add_flag("--json", output.json, "JSON, one object a line");
+  app.add_flag_callback(
+      "--log-json",
+      [&output] {
+        output.json = true;
+        output.log = true;
+      },
+      "JSON for a log: with the time, and errors on stdout as well");
   app.add_flag("-v,--verbose", output.verbose, "Say more");
 }
 
@@ -36,6 +62,13 @@ void add_targets(CLI::App& app, TargetOptions& targets) {
       ->type_name("COMM");
   app.add_option("--cgroup", targets.cgroups, "All processes of a control group and those below it")
       ->type_name("PATH");
+  app.add_option("--container", targets.containers,
+                 "All processes of a container, by the beginning of its id or name; with --pod: of "
+                 "that pod's")
+      ->type_name("ID");
+  app.add_option("--pod", targets.pods, "All containers of a pod, by its UID")->type_name("UID");
+  app.add_flag("--all-but-me", targets.all_but_me,
+               "In a pod with a shared pid namespace: all that are not in this container");
   app.add_option("--experiment", targets.experiments, "Whatever carries that experiment")
       ->type_name("NAME");
 }
@@ -62,6 +95,8 @@ void add_engines(CLI::App& app, EngineOptions& engines) {
 
 Result<experiment::Selection> TargetOptions::parse() const {
   experiment::Selection selection{{}, names, cgroups, experiments, all};
+  selection.all_but_me = all_but_me;
+  TC_TRY(selection.containers, parse_containers(containers, pods));
   for (const std::string& text : pids) {
     TC_TRY(const pid_t pid, parse_pid(text));
     selection.pids.push_back(pid);

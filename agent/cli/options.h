@@ -14,15 +14,19 @@ namespace time_chaos::cli {
 
 struct OutputOptions {
   bool json = false;
+  bool log = false;  // the same for a log: each with its time, and errors nowhere else
   bool verbose = false;
 };
 void add_output(CLI::App& app, OutputOptions& output);
 
-// --pid, --name, --experiment. Numbers are checked by parse(), so that errors are ours.
+// --pid, --name, --container and so on. Numbers are checked by parse(), so that errors are ours.
 struct TargetOptions {
   std::vector<std::string> pids;
   std::vector<std::string> names;
   std::vector<std::string> cgroups;
+  std::vector<std::string> containers;
+  std::vector<std::string> pods;
+  bool all_but_me = false;
   std::vector<std::string> experiments;
   bool all = false;
   [[nodiscard]] Result<experiment::Selection> parse() const;

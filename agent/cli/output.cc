@@ -1,7 +1,9 @@
 #include "agent/cli/output.h"
 
+#include <fmt/chrono.h>
 #include <fmt/format.h>
 
+#include <chrono>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
@@ -19,9 +21,18 @@ void say(const nlohmann::json& object) {
   say(object.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
 }
 
+void say(nlohmann::json object, const OutputOptions& output) {
+  if (output.log) {
+    const auto now =
+        std::chrono::floor<std::chrono::milliseconds>(std::chrono::system_clock::now());
+    object["time"] = fmt::format("{:%FT%T}Z", now);
+  }
+  say(object);
+}
+
 int report(const Error& error, const OutputOptions& output) {
-  if (output.json) say(experiment::json(error));
-  fmt::print(stderr, "time-chaos: {}\n", error.line());
+  if (output.json) say(experiment::json(error), output);
+  if (!output.log) fmt::print(stderr, "time-chaos: {}\n", error.line());
   return static_cast<int>(error.kind());
 }
 

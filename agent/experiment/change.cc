@@ -26,20 +26,10 @@ std::optional<std::chrono::nanoseconds> left_of(const clock::ClockMaps& maps,
   return std::nullopt;
 }
 
-Result<Changed> apply(const Carrier& carrier, clock::ClockSpec spec) {
-  if (carrier.found.state != vdso::State::kShifted || carrier.experiment().empty()) {
-    return fail(Exit::kNoTarget, "no experiment runs in it", "start one with time-chaos agent");
-  }
-  if (spec.clocks.empty()) spec.clocks = clock::ClockSet(carrier.found.page.clocks);
-  Changed changed;
-  changed.pid = carrier.process.pid();
-  changed.command = carrier.process.name();
-  changed.experiment = carrier.experiment();
-  changed.clocks = spec.clocks;
-  changed.words = clock::words(spec);
-  TC_TRY(vdso::ClockPage page, open_page(carrier));
-  const auto before = steady_clock::now();
-  TC_CHECK(page.update([&](clock::ClockMaps& maps, tc_clock_page& header) -> Status {
+// The page's own clocks where `spec` names none; what came of it goes into `changed`.
+Status update(vdso::ClockPage& page, clock::ClockSpec spec, Changed& changed) {
+  return page.update([&](clock::ClockMaps& maps, tc_clock_page& header) -> Status {
+    if (spec.clocks.empty()) spec.clocks = clock::ClockSet(header.clocks);
     const clock::HostReadings now = clock::read_host_clocks();
     const auto left = left_of(maps, clock::ClockSet(header.clocks), now);
     if (left && *left <= std::chrono::nanoseconds(0)) {
@@ -56,7 +46,23 @@ Result<Changed> apply(const Carrier& carrier, clock::ClockSpec spec) {
     header.clocks = spec.clocks.bits();
     write_words(header, changed.words);
     return {};
-  }));
+  });
+}
+
+Result<Changed> apply(const Carrier& carrier, clock::ClockSpec spec) {
+  if (carrier.found.state != vdso::State::kShifted || carrier.experiment().empty()) {
+    return fail(Exit::kNoTarget, "no experiment runs in it", "start one with time-chaos agent");
+  }
+  if (spec.clocks.empty()) spec.clocks = clock::ClockSet(carrier.found.page.clocks);
+  Changed changed;
+  changed.pid = carrier.process.pid();
+  changed.command = carrier.process.name();
+  changed.experiment = carrier.experiment();
+  changed.clocks = spec.clocks;
+  changed.words = clock::words(spec);
+  TC_TRY(vdso::ClockPage page, open_page(carrier));
+  const auto before = steady_clock::now();
+  TC_CHECK(update(page, spec, changed));
   changed.took = steady_clock::now() - before;
   if (is_followed(carrier)) tell_owner(carrier.found.page);
   TC_TRY(changed.checked, CarrierCheck().run(carrier));
@@ -71,6 +77,12 @@ Result<Changed> change(const Carrier& carrier, const clock::ClockSpec& spec) {
     return fail(changed.error().because_of(fmt::format("cannot set {}", carrier.process.label())));
   }
   return changed;
+}
+
+Status change(vdso::ClockPage& page, const clock::ClockSpec& spec) {
+  Changed changed;
+  changed.words = clock::words(spec);
+  return update(page, spec, changed);
 }
 
 Status renew(const Carrier& carrier, std::optional<std::chrono::nanoseconds> lease,

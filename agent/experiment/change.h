@@ -27,6 +27,9 @@ struct Changed {
 // `spec.clocks` empty: those of the experiment. Its end stays what it was.
 Result<Changed> change(const Carrier& carrier, const clock::ClockSpec& spec);
 
+// The same of a page that nobody has just now.
+Status change(vdso::ClockPage& page, const clock::ClockSpec& spec);
+
 // What an agent does that stays. Gives the maps `lease` from now on; nothing: their end stays.
 // `programs`: what tables may be a part of, and are filled from again.
 Status renew(const Carrier& carrier, std::optional<std::chrono::nanoseconds> lease,

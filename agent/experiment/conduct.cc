@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "agent/experiment/conductor.h"
-#include "agent/experiment/select.h"
 #include "agent/syscalls/privileges.h"
 
 namespace time_chaos::experiment {
@@ -16,21 +15,16 @@ Exit Conductor::run(bool dry_run) {
   // Before anything changes: an interrupt in the middle must not leave a target half-way.
   auto lifetime = Lifetime::begin();
   if (!lifetime) return refuse(lifetime.error());
-  if (!dry_run) {
-    if (const auto listening = listen_for_followers(); !listening) {
-      return refuse(listening.error());
-    }
-  }
-  auto processes = select(request_.targets);
+  auto processes = await_targets(*lifetime, dry_run);
   if (!processes) return refuse(processes.error());
+  if (stopped_) return Exit::kOk;
   if (dry_run) return foretell(std::move(*processes));
   auto side = SyscallSide::begin(request_, processes->size());
   if (!side) return refuse(side.error());
   side_.emplace(std::move(*side));
-  // One instant for all targets: from here on there is little left to do.
-  request_.clocks.start = clock::read_host_clocks();
-  auto planned = plan(std::move(*processes), side_->choice());
+  auto planned = plan_first(*lifetime, std::move(*processes));
   if (!planned) return refuse(planned.error());
+  if (stopped_) return Exit::kOk;
   if (side_->choice().engine == RawCalls::kBpf) events_.chosen(side_->choice());
   began_ = steady_clock::now();
   size_t place = 0;
@@ -122,8 +116,9 @@ Status Conductor::drop_privileges() const {
       {.seccomp = request_.force || filtered || followers_, .process_events = events});
 }
 
-Exit conduct(const ShiftRequest& request, bool dry_run, Events& events) {
-  return Conductor(request, events).run(dry_run);
+Exit conduct(const ShiftRequest& request, bool dry_run, Events& events,
+             std::vector<Asker*> askers) {
+  return Conductor(request, events, std::move(askers)).run(dry_run);
 }
 
 }  // namespace time_chaos::experiment

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "agent/base/error.h"
+#include "agent/experiment/control.h"
 #include "agent/experiment/follow_way.h"
 #include "agent/experiment/lifetime.h"
 #include "agent/experiment/request.h"
@@ -27,6 +28,8 @@ class Events {
 
   // Which engine shifts raw system calls, and why.
   virtual void chosen(const SyscallChoice& choice) = 0;
+  // A target is not there yet; it is waited for.
+  virtual void waits(const Error& missing, Nanoseconds span) = 0;
   virtual void planned(const PlannedTarget& target, const SyscallChoice& choice) = 0;
   virtual void shifted(const Shifted& target) = 0;
   // How those are found who come later.
@@ -39,6 +42,8 @@ class Events {
   // The ptrace engine has begun.
   virtual void following(pid_t pid, const syscalls::Counters& counters) = 0;
   virtual void followed(pid_t pid, const syscalls::Counters& counters) = 0;  // and has ended
+  // Asked for while it runs.
+  virtual void changed(const Changed& target) = 0;
   virtual void recovered(const Recovered& target) = 0;
   // A program that was executed by a target or a descendant: not followed any more, so it reads
   // the host's time.
@@ -53,6 +58,8 @@ class Events {
 // Plans all targets (any refusal ends it with nothing changed), shifts them, stays until a signal
 // or the end of the duration or of the last target, recovers. `dry_run`: only plans. The result is
 // the exit code.
-Exit conduct(const ShiftRequest& request, bool dry_run, Events& events);
+// `askers`: are served while it runs.
+Exit conduct(const ShiftRequest& request, bool dry_run, Events& events,
+             std::vector<Asker*> askers = {});
 
 }  // namespace time_chaos::experiment

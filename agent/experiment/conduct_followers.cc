@@ -11,7 +11,7 @@ namespace time_chaos::experiment {
 using std::chrono::steady_clock;
 
 Status Conductor::listen_for_followers() {
-  if (!request_.targets.open_ended() || request_.detach) return {};
+  if (!request_.targets.open_ended() || request_.detach || followers_) return {};
   TC_TRY(Followers followers, Followers::listen(request_.targets));
   followers_.emplace(std::move(followers));
   return {};
@@ -30,9 +30,9 @@ Status Conductor::follow_selectors() {
     if (first.family.place) {
       TC_TRY(by_bpf, side_->follow(selector, *first.family.place));
     }
-    if (!selector.cgroup && !by_bpf) names_by_bpf = false;
+    if (selector.by_name() && !by_bpf) names_by_bpf = false;
     FollowWay way{selector.text(), by_bpf ? FollowWay::How::kBpf : FollowWay::How::kLooks, "",
-                  selector.cgroup.has_value()};
+                  selector.cgroup.has_value(), targets::Arrivals::period_of(selector)};
     if (!by_bpf && arrivals.by_events()) way.how = FollowWay::How::kEvents;
     if (way.how == FollowWay::How::kLooks) way.why = arrivals.why_not();
     ways.push_back(std::move(way));
@@ -45,11 +45,8 @@ Status Conductor::follow_selectors() {
 
 // Where it has ended already, another one is as good.
 const Conductor::Running& Conductor::first_of(const targets::Selector& selector) const {
-  const std::vector<pid_t> members =
-      selector.cgroup ? targets::processes_in(*selector.cgroup) : std::vector<pid_t>();
-  const auto comm = selector.name.substr(0, targets::kCommLength);
+  const auto members = selector.members().value_or(std::vector<pid_t>());
   const auto found = std::find_if(running_.begin(), running_.end(), [&](const Running& running) {
-    if (!selector.cgroup) return running.process.name() == comm;
     return std::binary_search(members.begin(), members.end(), running.process.pid());
   });
   return found != running_.end() ? *found : running_.front();

@@ -34,6 +34,7 @@ void Conductor::stay(Lifetime& lifetime) {
     }
     meet_followers(end);
     watch_slots(now);
+    if (followers_ && followers_->over(nobody_lives(), request_.wait)) return;
     auto wake = end;
     const auto next_look = followers_ ? followers_->due() : std::nullopt;
     for (const auto& next : {next_renewal, next_refill, next_look, next_watch_}) {
@@ -43,10 +44,16 @@ void Conductor::stay(Lifetime& lifetime) {
       events_.tick(end ? std::optional<Nanoseconds>(*end - now) : std::nullopt);
       wake = std::min(wake.value_or(now + *period), now + *period);
     }
-    const auto event = lifetime.wait(wake, pidfds());
+    auto fds = pidfds();
+    const size_t asked = fds.size();
+    for (const int fd : asker_fds()) fds.push_back(fd);
+    const auto event = lifetime.wait(wake, fds);
     if (!event || event->kind == Lifetime::Event::Kind::kSignal) return;
     if (event->kind == Lifetime::Event::Kind::kChanged) side_->begin_waits_anew();
-    if (event->kind == Lifetime::Event::Kind::kTargetEnded) {
+    if (event->kind == Lifetime::Event::Kind::kTargetEnded && event->target >= asked) {
+      askers_[event->target - asked]->attend(*this);
+      if (stopped_) return;
+    } else if (event->kind == Lifetime::Event::Kind::kTargetEnded) {
       if (event->target < running_.size()) note_end(event->target);
       if (!anyone_left()) return;
     }
@@ -95,11 +102,14 @@ std::vector<int> Conductor::pidfds() {
   return fds;
 }
 
+bool Conductor::nobody_lives() const {
+  return std::all_of(running_.begin(), running_.end(), [](const Running& r) { return r.gone; });
+}
+
 // Somebody whose clocks are ours to serve still lives, or may be started. Where no tracer follows
 // the children of targets that have ended, they are targets of their own from here on.
 bool Conductor::anyone_left() {
-  const auto living = [](const Running& r) { return !r.gone; };
-  if (std::any_of(running_.begin(), running_.end(), living)) return true;
+  if (!nobody_lives()) return true;
   if (followers_) return true;
   if (const auto* following = side_->following()) return !following->idle();
   std::vector<Running> heirs;

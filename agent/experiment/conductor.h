@@ -1,5 +1,6 @@
 // The agent's work from its first target to its last recovery, in steps: conduct.cc begins,
-// conduct_followers.cc takes in who comes later, conduct_stay.cc stays and recovers.
+// conduct_wait.cc waits for targets, conduct_followers.cc takes in who comes later, conduct_stay.cc
+// stays and recovers.
 #pragma once
 
 #include <chrono>
@@ -8,17 +9,23 @@
 #include <vector>
 
 #include "agent/experiment/conduct.h"
+#include "agent/experiment/control.h"
 #include "agent/experiment/family.h"
 #include "agent/experiment/followers.h"
 #include "agent/vdso/plt_watch.h"
 
 namespace time_chaos::experiment {
 
-class Conductor {
+class Conductor : public Control {
  public:
-  Conductor(const ShiftRequest& request, Events& events) : request_(request), events_(events) {}
+  Conductor(const ShiftRequest& request, Events& events, std::vector<Asker*> askers)
+      : request_(request), events_(events), askers_(std::move(askers)) {}
 
   Exit run(bool dry_run);
+
+  Outcome set(clock::ClockSpec spec) override;
+  void end() override;
+  void complain(const Error& error) override;
 
  private:
   using Moment = std::chrono::steady_clock::time_point;
@@ -40,6 +47,12 @@ class Conductor {
   Status follow_syscalls();
   [[nodiscard]] Status drop_privileges() const;
 
+  // As long as the request is willing to wait. Asked to end meanwhile: stopped_.
+  Result<std::vector<targets::Process>> await_targets(Lifetime& lifetime, bool dry_run);
+  Result<std::vector<PlannedTarget>> plan_first(Lifetime& lifetime,
+                                                std::vector<targets::Process> processes);
+  bool sleep(Lifetime& lifetime, std::chrono::milliseconds span);
+
   // Before anything changes: who comes from then on is not missed.
   Status listen_for_followers();
   // The targets that are there are what those who come are to be like.
@@ -56,11 +69,13 @@ class Conductor {
 
   void stay(Lifetime& lifetime);
   [[nodiscard]] std::vector<int> pidfds();
+  [[nodiscard]] std::vector<int> asker_fds() const;
   void note_end(size_t target);
   [[nodiscard]] std::optional<Moment> refill_due(Moment now) const;
   // PLT mode: what was loaded since the last look.
   void watch_slots(Moment now);
   void renew_all(std::optional<Moment> end);
+  [[nodiscard]] bool nobody_lives() const;
   bool anyone_left();
   void end_following();
   void report_released(pid_t pid);
@@ -70,6 +85,7 @@ class Conductor {
 
   ShiftRequest request_;
   Events& events_;
+  std::vector<Asker*> askers_;
   std::vector<Running> running_;
   std::optional<SyscallSide> side_;
   std::optional<Followers> followers_;
@@ -78,6 +94,7 @@ class Conductor {
   std::vector<vdso::PltWatch> watched_;
   Moment members_due_;  // forked children are looked for less often
   Moment began_;
+  bool stopped_ = false;
   int good_ = 0;
   Exit worst_ = Exit::kOk;
 };

@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "agent/base/files.h"
+#include "agent/clock/duration.h"
 
 namespace time_chaos::experiment {
 namespace {
@@ -26,7 +27,8 @@ std::string text(const FollowWay& way) {
     case FollowWay::How::kLooks:
       break;
   }
-  return fmt::format("{} is looked for every 1s: {}", way.selector, way.why);
+  return fmt::format("{} is looked for every {}: {}", way.selector,
+                     clock::format_duration(way.period), way.why);
 }
 
 ScopedFd publish(const std::vector<FollowWay>& ways) {

@@ -4,10 +4,12 @@
 
 #include <sys/types.h>
 
+#include <chrono>
 #include <string>
 #include <vector>
 
 #include "agent/base/scoped_fd.h"
+#include "agent/targets/arrivals.h"
 
 namespace time_chaos::experiment {
 
@@ -16,6 +18,7 @@ struct FollowWay {
   enum class How { kBpf, kEvents, kLooks } how = How::kLooks;
   std::string why;          // kLooks: why not by events
   bool moved_into = false;  // a control group, into which processes can be moved
+  std::chrono::milliseconds period = targets::Arrivals::kPeriod;  // of looks
 };
 
 // "by bpf, from the first instruction on"

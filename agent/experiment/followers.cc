@@ -15,17 +15,16 @@ using std::chrono::steady_clock;
 constexpr std::chrono::milliseconds kAgain{200};
 constexpr int kAttempts = 3;
 constexpr size_t kManySettled = 4096;
+// A container that has ended is started again in that time, or not at all. Of one in a pod we see
+// whether the pod is still there.
+constexpr std::chrono::seconds kContainerEnds{30};
+constexpr std::chrono::seconds kPodEnds{3};
 
 }  // namespace
 
 Result<Followers> Followers::listen(const Selection& selection) {
-  std::vector<targets::Selector> selectors;
-  for (const std::string& name : selection.names) selectors.push_back({name, std::nullopt});
-  for (const std::string& path : selection.cgroups) {
-    TC_TRY(targets::Cgroup cgroup, targets::find_cgroup(path));
-    selectors.push_back({"", std::move(cgroup)});
-  }
-  return Followers(targets::Arrivals(std::move(selectors)));
+  TC_TRY(auto selectors, selection.selectors());
+  return Followers(targets::Arrivals(std::move(selectors)), selection.ends());
 }
 
 Followers::Identity Followers::identity(const targets::Process& process) {
@@ -33,12 +32,32 @@ Followers::Identity Followers::identity(const targets::Process& process) {
           targets::read_stack_start(process.pid()).value_or(0)};
 }
 
-std::optional<std::chrono::seconds> Followers::period() const {
+std::optional<std::chrono::milliseconds> Followers::period() const {
   const auto& selectors = arrivals_.selectors();
-  const bool only_names = std::none_of(selectors.begin(), selectors.end(),
-                                       [](const auto& s) { return s.cgroup.has_value(); });
+  const bool only_names = std::all_of(selectors.begin(), selectors.end(),
+                                      [](const auto& selector) { return selector.by_name(); });
   if (names_by_bpf_ && only_names) return std::nullopt;
+  if (lonely_since_ && ends_) return targets::Arrivals::kContainerPeriod;
   return arrivals_.period();
+}
+
+bool Followers::over(bool lonely, std::optional<std::chrono::nanoseconds> wait) {
+  if (!ends_) return false;
+  const auto now = steady_clock::now();
+  if (!lonely) lonely_since_.reset();
+  if (!lonely) return false;
+  if (!lonely_since_) {
+    lonely_since_ = now;
+    next_look_ = now;
+  }
+  std::optional<bool> pod_lives;
+  for (const targets::Selector& selector : arrivals_.selectors()) {
+    const auto lives = selector.containers->pod_lives();
+    if (lives) pod_lives = pod_lives.value_or(false) || *lives;
+  }
+  if (pod_lives.value_or(false)) lonely_since_ = now;
+  const auto patience = wait.value_or(pod_lives ? kPodEnds : kContainerEnds);
+  return now - *lonely_since_ >= patience;
 }
 
 std::optional<Followers::Moment> Followers::due() const {

@@ -37,6 +37,9 @@ class Followers {
     targets::Process process;
     size_t selector = 0;
   };
+  // Nobody is left, and nobody will come any more: every container is gone, and has not been
+  // started again for `wait`. `lonely`: no target lives.
+  bool over(bool lonely, std::optional<std::chrono::nanoseconds> wait);
   // Who has come, and is to be shifted or refused; each until it is settled.
   std::vector<Candidate> look();
   // Its case is closed, until it executes another program.
@@ -52,22 +55,26 @@ class Followers {
     std::shared_ptr<const clock::Program> program;
   };
   void set_model(size_t selector, Model model);
+  // Nobody shows any more what those are to show who come.
+  void forget_models() { models_.clear(); }
   [[nodiscard]] bool has_model(size_t selector) const { return models_.contains(selector); }
   // What followers are to show; nothing: what the request says. Monotonic clocks begin anew in
   // every process.
   std::optional<Continued> shown(size_t selector, const std::string& experiment);
 
  private:
-  explicit Followers(targets::Arrivals arrivals) : arrivals_(std::move(arrivals)) {}
+  Followers(targets::Arrivals arrivals, bool ends) : arrivals_(std::move(arrivals)), ends_(ends) {}
 
   // A process, and the program that it runs: where its stack began.
   using Identity = std::tuple<pid_t, uint64_t, uint64_t>;
   static Identity identity(const targets::Process& process);
-  [[nodiscard]] std::optional<std::chrono::seconds> period() const;
+  [[nodiscard]] std::optional<std::chrono::milliseconds> period() const;
   void forget_ended();
 
   targets::Arrivals arrivals_;
+  bool ends_;  // when all are gone
   bool names_by_bpf_ = false;
+  std::optional<Moment> lonely_since_;
   Moment next_look_ = Moment::min();
   std::set<Identity> settled_;
   std::set<Identity> refused_;

@@ -113,7 +113,7 @@ Json json(const FollowWay& way) {
   return {{"event", "follows"},
           {"selector", way.selector},
           {"by", way.how == FollowWay::How::kBpf ? "bpf" : (looks ? "looks" : "events")},
-          {"period_ms", looks || way.moved_into ? Json(1000) : Json(nullptr)},
+          {"period_ms", looks || way.moved_into ? Json(way.period.count()) : Json(nullptr)},
           {"why", way.why}};
 }
 

@@ -11,6 +11,7 @@
 
 #include "agent/base/error.h"
 #include "agent/clock/map_plan.h"
+#include "agent/targets/arrivals.h"
 #include "agent/vdso/plan.h"
 
 namespace time_chaos::experiment {
@@ -24,12 +25,22 @@ struct Selection {
   std::vector<std::string> cgroups;      // directories, or paths as in /proc/PID/cgroup
   std::vector<std::string> experiments;  // what carries an experiment of that name
   bool all = false;                      // whatever carries one
+  std::vector<targets::ContainerQuery> containers = {};
+  bool all_but_me = false;  // everything in a pod of which the agent is a part
 
   // They hold for processes that appear later.
-  [[nodiscard]] bool open_ended() const { return !names.empty() || !cgroups.empty(); }
-  [[nodiscard]] bool empty() const {
-    return pids.empty() && names.empty() && cgroups.empty() && experiments.empty() && !all;
+  [[nodiscard]] bool open_ended() const {
+    return !names.empty() || !cgroups.empty() || !containers.empty() || all_but_me;
   }
+  // Nobody comes any more when they are gone.
+  [[nodiscard]] bool ends() const {
+    return !containers.empty() && names.empty() && cgroups.empty() && !all_but_me;
+  }
+  [[nodiscard]] bool empty() const {
+    return pids.empty() && experiments.empty() && !all && !open_ended();
+  }
+  // Those that hold for processes that appear later. kNoTarget: there is no such control group.
+  [[nodiscard]] Result<std::vector<targets::Selector>> selectors() const;
 };
 
 // What the targets of an experiment show by now: of one that appears later, it is what it is to
@@ -48,8 +59,9 @@ struct ShiftRequest {
   clock::ClockSpec clocks;
   std::optional<Continued> continued = {};  // instead of them, for wall clocks
   std::optional<Nanoseconds> duration;
-  std::optional<Nanoseconds> lease;  // nothing: never ends by itself
-  std::string experiment;            // its name
+  std::optional<Nanoseconds> lease;      // nothing: never ends by itself
+  std::optional<Nanoseconds> wait = {};  // for targets that are not there
+  std::string experiment;                // its name
   bool detach = false;
   bool force = false;  // suspend seccomp filters
   bool children = true;

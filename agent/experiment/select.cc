@@ -1,6 +1,7 @@
 #include "agent/experiment/select.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <set>
@@ -35,11 +36,43 @@ bool wanted(const Selection& selection, const Carrier& carrier) {
          has(selection.pids, carrier.process.pid()) || has(selection.names, carrier.process.name());
 }
 
+Error nobody(const targets::Selector& selector) {
+  // The first process of a pid namespace of its own, as a container's in a pod that shares none.
+  const char* remedy = ::getpid() == 1 ? "this container sees its own processes only: set "
+                                         "shareProcessNamespace: true in its pod (or hostPID: true)"
+                                       : "start it, or wait for it with --wait 30s";
+  if (selector.by_name()) {
+    return Error(Exit::kNoTarget, fmt::format("no process named {}", selector.name), remedy);
+  }
+  if (selector.cgroup) {
+    return Error(Exit::kNoTarget, fmt::format("no process in {}", selector.cgroup->directory),
+                 remedy);
+  }
+  if (selector.all_but_ours)
+    return Error(Exit::kNoTarget, "no other process is to be seen", remedy);
+  return Error(Exit::kNoTarget, fmt::format("no process of {}", selector.text()), remedy);
+}
+
 }  // namespace
+
+Result<std::vector<targets::Selector>> Selection::selectors() const {
+  std::vector<targets::Selector> list;
+  for (const std::string& name : names) list.push_back({name, std::nullopt});
+  for (const std::string& path : cgroups) {
+    TC_TRY(targets::Cgroup cgroup, targets::find_cgroup(path));
+    list.push_back({"", std::move(cgroup)});
+  }
+  for (const targets::ContainerQuery& query : containers) {
+    list.push_back({"", std::nullopt, std::make_shared<targets::Containers>(query)});
+  }
+  if (all_but_me) list.push_back({"", std::nullopt, nullptr, true});
+  return list;
+}
 
 Result<std::vector<targets::Process>> select(const Selection& selection) {
   if (selection.empty()) {
-    return fail(Exit::kUsage, "no target given", "use --pid N, --name COMM or --cgroup PATH");
+    return fail(Exit::kUsage, "no target given",
+                "use --pid N, --name COMM, --cgroup PATH or --container ID");
   }
   std::vector<targets::Process> processes;
   std::set<pid_t> seen;
@@ -48,19 +81,10 @@ Result<std::vector<targets::Process>> select(const Selection& selection) {
     TC_TRY(auto process, targets::Process::open(pid));
     processes.push_back(std::move(process));
   }
-  for (const std::string& name : selection.names) {
-    const std::vector<pid_t> pids = targets::find_by_name(name);
-    if (pids.empty()) return fail(Exit::kNoTarget, fmt::format("no process named {}", name));
-    for (const pid_t pid : pids) {
-      if (!seen.insert(pid).second) continue;
-      auto process = targets::Process::open(pid);
-      if (process) processes.push_back(std::move(*process));
-    }
-  }
-  for (const std::string& path : selection.cgroups) {
-    TC_TRY(const targets::Cgroup cgroup, targets::find_cgroup(path));
-    const std::vector<pid_t> pids = targets::processes_in(cgroup);
-    if (pids.empty()) return fail(Exit::kNoTarget, fmt::format("no process in {}", path));
+  TC_TRY(const auto selectors, selection.selectors());
+  for (const targets::Selector& selector : selectors) {
+    TC_TRY(const std::vector<pid_t> pids, selector.members());
+    if (pids.empty()) return fail(nobody(selector));
     for (const pid_t pid : pids) {
       if (!seen.insert(pid).second) continue;
       auto process = targets::Process::open(pid);
@@ -83,10 +107,11 @@ Result<std::vector<Carrier>> select_carriers(const Selection& selection) {
       if (!any) return fail(Exit::kNoTarget, fmt::format("no experiment named {}", name));
     }
   }
-  if (selection.pids.empty() && selection.names.empty() && selection.cgroups.empty()) {
-    return carriers;
-  }
-  TC_TRY(auto processes, select({selection.pids, selection.names, selection.cgroups, {}, false}));
+  if (selection.pids.empty() && !selection.open_ended()) return carriers;
+  Selection others = selection;
+  others.experiments.clear();
+  others.all = false;
+  TC_TRY(auto processes, select(others));
   for (targets::Process& process : processes) {
     const bool known = std::any_of(carriers.begin(), carriers.end(), [&](const Carrier& c) {
       return c.process.pid() == process.pid();

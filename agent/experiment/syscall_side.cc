@@ -132,6 +132,8 @@ Status SyscallSide::keep_if_needed() {
 
 Result<bool> SyscallSide::follow(const targets::Selector& selector, const BpfPlace& place) {
   if (!bpf_) return false;
+  // Of those that are to come the kernel knows nothing yet that it could go by.
+  if (selector.containers || selector.all_but_ours) return false;
   if (selector.cgroup) {
     if (!bpf_->knows_cgroups() || selector.cgroup->id == 0) return false;
     TC_CHECK(bpf_->follow_cgroup(selector.cgroup->id, place.page));

@@ -9,7 +9,15 @@
 namespace time_chaos::targets {
 
 std::string Selector::text() const {
+  if (all_but_ours) return "--all-but-me";
+  if (containers) return containers->query().text();
   return cgroup ? "--cgroup " + cgroup->directory : "--name " + name;
+}
+
+Result<std::vector<pid_t>> Selector::members() const {
+  if (all_but_ours) return targets::all_but_ours();
+  if (containers) return containers->processes();
+  return cgroup ? processes_in(*cgroup) : find_by_name(name);
 }
 
 Arrivals::Arrivals(std::vector<Selector> selectors) : selectors_(std::move(selectors)) {
@@ -21,11 +29,17 @@ Arrivals::Arrivals(std::vector<Selector> selectors) : selectors_(std::move(selec
   }
 }
 
-std::optional<std::chrono::seconds> Arrivals::period() const {
-  const bool moved_into = std::any_of(selectors_.begin(), selectors_.end(),
-                                      [](const Selector& s) { return s.cgroup.has_value(); });
-  if (events_ && !moved_into) return std::nullopt;
-  return kPeriod;
+std::chrono::milliseconds Arrivals::period_of(const Selector& selector) {
+  return selector.containers || selector.all_but_ours ? kContainerPeriod : kPeriod;
+}
+
+std::optional<std::chrono::milliseconds> Arrivals::period() const {
+  std::optional<std::chrono::milliseconds> period;
+  for (const Selector& selector : selectors_) {
+    if (events_ && !selector.cgroup) continue;
+    period = std::min(period.value_or(kPeriod), period_of(selector));
+  }
+  return period;
 }
 
 std::vector<Arrival> Arrivals::take(bool all) {
@@ -41,10 +55,9 @@ std::vector<Arrival> Arrivals::take(bool all) {
 
 void Arrivals::add_all(std::vector<Arrival>& list) const {
   for (size_t i = 0; i < selectors_.size(); i++) {
-    const Selector& selector = selectors_[i];
-    const auto pids =
-        selector.cgroup ? processes_in(*selector.cgroup) : find_by_name(selector.name);
-    for (const pid_t pid : pids) list.push_back({pid, i, false});
+    const auto pids = selectors_[i].members();
+    if (!pids) continue;  // said at the start
+    for (const pid_t pid : *pids) list.push_back({pid, i, false});
   }
 }
 
@@ -52,10 +65,12 @@ void Arrivals::add(const std::vector<pid_t>& pids, std::vector<Arrival>& list) c
   if (pids.empty()) return;
   for (size_t i = 0; i < selectors_.size(); i++) {
     const Selector& selector = selectors_[i];
-    if (selector.cgroup) {
-      const std::vector<pid_t> members = processes_in(*selector.cgroup);
+    if (!selector.by_name()) {
+      const auto members = selector.members();
       for (const pid_t pid : pids) {
-        if (std::binary_search(members.begin(), members.end(), pid)) list.push_back({pid, i, true});
+        if (members && std::binary_search(members->begin(), members->end(), pid)) {
+          list.push_back({pid, i, true});
+        }
       }
       continue;
     }

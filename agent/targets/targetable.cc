@@ -5,6 +5,7 @@
 #include "agent/targets/namespaces.h"
 #include "agent/targets/proc_text.h"
 #include "agent/targets/process.h"
+#include "agent/targets/starting.h"
 
 namespace time_chaos::targets {
 namespace {
@@ -87,6 +88,11 @@ Status check_targetable(const Process& process, pid_t allowed_tracer) {
                 "name a process that runs a program");
   }
   if (status->state == 'Z' || status->state == 'X') return refuse_dead_leader(process, *status);
+  if (is_container_init(process.pid())) {
+    return fail(Exit::kFailed,
+                process.label() + " is still the container runtime, which makes a container",
+                "wait for the container's program, for example with --container ID --wait 30s");
+  }
   return check_untraced(process, allowed_tracer);
 }
 

@@ -11,6 +11,7 @@
 #include <cstring>
 
 #include "agent/base/files.h"
+#include "agent/targets/permission.h"
 
 namespace time_chaos::tracee {
 
@@ -21,8 +22,7 @@ Result<Memory> Memory::open(pid_t pid) {
       return fail(Exit::kNoTarget, fmt::format("no process {}", pid));
     }
     if (file.error().kind() == Exit::kNotPermitted) {
-      return fail(
-          file.error().with_remedy("run as the target's user, as root, or with CAP_SYS_PTRACE"));
+      return fail(file.error().with_remedy(targets::reach_remedy()));
     }
     return fail(file.error());
   }

@@ -19,6 +19,11 @@ constexpr char kForceRemedy[] =
     "--force suspends the filter for the moment of the attach (if the agent is killed in that "
     "moment, the filter may kill the target)";
 
+constexpr char kUnreadRemedy[] =
+    "run with CAP_SYS_ADMIN and under no seccomp filter, or use --force, which takes it that the "
+    "filter lets mmap pass, as those of container runtimes do (one that kills would kill the "
+    "target)";
+
 struct Machine {
   uint32_t a = 0;
   uint32_t x = 0;
@@ -224,7 +229,7 @@ Status check_allowed(const SeizedThread& stopped, int seccomp_mode,
   if (!filters) {
     return fail(Error(Exit::kNotPermitted,
                       "its seccomp filter cannot be read: " + filters.error().message(),
-                      "run with CAP_SYS_ADMIN, or use --force at the target's risk"));
+                      kUnreadRemedy));
   }
   for (const PlannedCall& call : calls) {
     for (const auto& filter : *filters) {
@@ -246,6 +251,13 @@ Status suspend_filters(SeizedThread& stopped) {
                     .with_remedy("--force needs CAP_SYS_ADMIN outside any seccomp filter"));
   }
   return {};
+}
+
+Status force_through(SeizedThread& stopped, int seccomp_mode, std::span<const PlannedCall> calls) {
+  auto suspended = suspend_filters(stopped);
+  if (suspended || seccomp_mode == 1) return suspended;
+  if (!read_filters(stopped)) return {};
+  return check_allowed(stopped, seccomp_mode, calls) ? Status() : suspended;
 }
 
 }  // namespace time_chaos::tracee

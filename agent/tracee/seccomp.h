@@ -40,7 +40,12 @@ Status check_allowed(const SeizedThread& stopped, int seccomp_mode,
                      std::span<const PlannedCall> calls);
 
 // While the tracer lives, the thread's filters do not apply (PTRACE_O_SUSPEND_SECCOMP,
-// CAP_SYS_ADMIN): what --force asks for.
+// CAP_SYS_ADMIN).
 Status suspend_filters(SeizedThread& stopped);
+
+// What --force asks for: suspended filters; or filters that allow the calls; or, where they can be
+// neither suspended nor read, as by an agent in a container, that the calls be tried: a filter that
+// fails them is then met as any other failure is, one that kills is the risk.
+Status force_through(SeizedThread& stopped, int seccomp_mode, std::span<const PlannedCall> calls);
 
 }  // namespace time_chaos::tracee

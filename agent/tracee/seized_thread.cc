@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "agent/base/files.h"
+#include "agent/targets/permission.h"
 #include "agent/targets/process.h"
 
 namespace time_chaos::tracee {
@@ -84,8 +85,7 @@ Error explain_refusal(pid_t pid, pid_t tid, int error_number) {
     return Error(Exit::kNotPermitted, "Yama (kernel.yama.ptrace_scope) forbids ptrace",
                  "run as root, or with CAP_SYS_PTRACE");
   }
-  return Error(Exit::kNotPermitted, "the kernel refuses ptrace",
-               "run as the target's user, as root, or with CAP_SYS_PTRACE");
+  return Error(Exit::kNotPermitted, "the kernel refuses ptrace", targets::ptrace_remedy());
 }
 
 }  // namespace

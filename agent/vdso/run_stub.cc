@@ -101,7 +101,6 @@ class Runner {
 
   Status check_seccomp(const Registers& stopped) {
     if (status_.seccomp_mode == 0) return {};
-    if (job_.suspend_seccomp) return tracee::suspend_filters(thread_);
     std::vector<tracee::PlannedCall> planned;
     for (size_t i = 0; i < calls_.size(); i++) {
       planned.push_back(
@@ -111,7 +110,8 @@ class Runner {
       planned.push_back(
           {tracee::call_numbers().restart_syscall, {}, stopped.ip(), "restart_syscall"});
     }
-    return tracee::check_allowed(thread_, status_.seccomp_mode, planned);
+    return job_.suspend_seccomp ? tracee::force_through(thread_, status_.seccomp_mode, planned)
+                                : tracee::check_allowed(thread_, status_.seccomp_mode, planned);
   }
 
   // How the thread goes: by itself; under our eyes, its signals passed on; or from system call to

@@ -24,8 +24,8 @@ Result<LoadedEngine> LoadedEngine::load(const syscalls::Hooks& hooks, bool with_
          syscalls::BpfState::over({std::move(loaded.targets), std::move(loaded.pages),
                                    std::move(loaded.counts), std::move(loaded.programs)}));
   engine.state_ = std::make_shared<const syscalls::BpfState>(std::move(state));
-  void* pages = ::mmap(nullptr, size_t{kEnginePages} * TC_PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED,
-                       engine.state_->pages_fd(), 0);
+  void* pages = ::mmap(nullptr, size_t{kEnginePages} * TC_PAGE_SIZE, PROT_READ | PROT_WRITE,
+                       MAP_SHARED, engine.state_->pages_fd(), 0);
   if (pages == MAP_FAILED) return fail_errno("map the pages");
   engine.pages_.reset(pages);
   return engine;

@@ -13,6 +13,7 @@
 
 #include <cerrno>
 #include <cstddef>
+#include <thread>
 
 #include "tests/unit/tracee/support.h"
 
@@ -311,6 +312,25 @@ TEST(SuspendFilters, LetsTheCallThroughWhileTheTracerLives) {
   ASSERT_TRUE(thread->interrupt());
   ASSERT_TRUE(thread->detach());
   EXPECT_TRUE(test::advances(*denied));
+}
+
+// As an agent in a container has it: under a filter of its own the kernel shows it none of others,
+// and suspends none.
+TEST(ForceThrough, TriesWhatItCanNeitherReadNorSuspend) {
+  const test::Child child([] { install(SECCOMP_RET_KILL_PROCESS, SYS_vmsplice); });
+  std::thread([&child] {
+    install(SECCOMP_RET_ERRNO | EACCES, SYS_vmsplice);  // of this thread
+    auto thread = SeizedThread::seize(child.pid(), child.pid());
+    ASSERT_TRUE(thread) << thread.error().line();
+    ASSERT_TRUE(thread->interrupt());
+    const PlannedCall calls[] = {mmap_call()};
+    const auto careful = check_allowed(*thread, 2, calls);
+    ASSERT_FALSE(careful);
+    EXPECT_THAT(careful.error().line(), HasSubstr("cannot be read"));
+    EXPECT_THAT(careful.error().remedy(), HasSubstr("--force"));
+    EXPECT_TRUE(force_through(*thread, 2, calls));
+    EXPECT_FALSE(force_through(*thread, 1, calls));  // strict: it would kill for certain
+  }).join();
 }
 
 }  // namespace

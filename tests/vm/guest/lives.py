@@ -125,6 +125,23 @@ def no_cap_bpf():
     return [line for line in agent.lines if line.startswith("time-chaos:")]
 
 
+def a_containers_capabilities():
+    """What scripts/deploy gives to an agent in a container for BPF is enough, in a mount namespace that has
+    neither tracefs nor bpffs, as a container's."""
+    given = ["sys_ptrace", "dac_override", "sys_admin"] + ([] if kernel.release() >= (5, 11) else ["sys_resource"])
+    script = """
+        for place in tracing debug; do umount /sys/kernel/$place; done; umount /sys/fs/bpf
+        exec /bin/setpriv --inh-caps=-all --bounding-set="$0" /bin/time-chaos "$@"
+        """
+    command = ("unshare", "--mount", "sh", "-c", script, ",".join(["-all"] + [f"+{one}" for one in given]))
+    with Stage() as stage:
+        target = stage.watch("mixed", 1)
+        agent = stage.agent([target], f"--offset={HOUR}s", "--engine-syscalls=bpf", command=command)
+        wait_until_shifted(agent, [target], "bpf")
+        recover(agent)
+    return [f"with {' '.join(given)}"]
+
+
 def guard():
     """A target cannot set the machine's clock, with all capabilities; others can, and it can afterwards."""
     ways = ("clock_settime", "settimeofday", "adjtimex", "clock_adjtime")
@@ -199,6 +216,7 @@ CASES = [
     ("agent in a pid namespace of its own", own_pid_namespace, ("tsc",)),
     ("a target that sets the clock", guard, ("tsc",)),
     ("no capability for BPF", no_cap_bpf, ("tsc",)),
+    ("a container's capabilities are enough for BPF", a_containers_capabilities, ("tsc",)),
     ("32-bit program, not asked for alone", refused_32, ("tsc",)),
     ("doctor names the hooks", doctor, ("tsc", "full")),
     ("lockdown: bpf asked for by name", lockdown_refuses, ("lockdown",)),

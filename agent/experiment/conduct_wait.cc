@@ -1,0 +1,64 @@
+// Before the first target is shifted: it may not be there yet, or be only just about to be.
+#include <algorithm>
+#include <set>
+
+#include "agent/experiment/conductor.h"
+#include "agent/experiment/select.h"
+
+namespace time_chaos::experiment {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+
+constexpr milliseconds kLook{200};
+// A program that has just been executed may not be in place yet.
+constexpr int kAttempts = 5;
+
+}  // namespace
+
+// True: to be ended.
+bool Conductor::sleep(Lifetime& lifetime, milliseconds span) {
+  using Kind = Lifetime::Event::Kind;
+  const auto until = steady_clock::now() + span;
+  for (;;) {
+    const auto event = lifetime.wait(until, asker_fds());
+    stopped_ = stopped_ || !event || event->kind == Kind::kSignal;
+    if (!stopped_ && event->kind == Kind::kTargetEnded) askers_[event->target]->attend(*this);
+    if (stopped_ || event->kind == Kind::kMoment) return stopped_;
+  }
+}
+
+Result<std::vector<targets::Process>> Conductor::await_targets(Lifetime& lifetime, bool dry_run) {
+  const auto begun = steady_clock::now();
+  bool said = false;
+  for (;;) {
+    const Status listening = dry_run ? Status() : listen_for_followers();
+    auto processes = listening ? select(request_.targets)
+                               : Result<std::vector<targets::Process>>(fail(listening.error()));
+    if (processes || processes.error().kind() != Exit::kNoTarget || !request_.wait) {
+      return processes;
+    }
+    if (steady_clock::now() - begun >= *request_.wait) return processes;
+    if (!said) events_.waits(processes.error(), *request_.wait);
+    said = true;
+    if (sleep(lifetime, kLook)) return std::vector<targets::Process>();
+  }
+}
+
+Result<std::vector<PlannedTarget>> Conductor::plan_first(Lifetime& lifetime,
+                                                         std::vector<targets::Process> processes) {
+  for (int attempt = 1;; attempt++) {
+    // One instant for all targets: from here on there is little left to do.
+    request_.clocks.start = clock::read_host_clocks();
+    auto planned = plan(std::move(processes), side_->choice());
+    const bool final = planned || planned.error().kind() == Exit::kNotPermitted ||
+                       planned.error().kind() == Exit::kUsage;
+    if (final || !request_.wait || attempt == kAttempts) return planned;
+    if (sleep(lifetime, kLook)) return std::vector<PlannedTarget>();
+    TC_TRY(processes, await_targets(lifetime, false));
+    if (stopped_) return std::vector<PlannedTarget>();
+  }
+}
+
+}  // namespace time_chaos::experiment

@@ -1,0 +1,112 @@
+"""A node: Debian's containerd with a configuration, a socket and a network namespace of its own below a
+scratch directory, started and ended by the tests. The node's own containerd, where there is one, is not
+touched.
+"""
+
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import time
+
+import cri
+
+PATH = os.environ["PATH"] + ":/usr/sbin:/sbin"
+CONFIG = """\
+version = 2
+root = "{root}/root"
+state = "{root}/state"
+imports = []
+# Restoring an opt directory and tracing are no business of a test.
+disabled_plugins = ["io.containerd.internal.v1.opt", "io.containerd.snapshotter.v1.aufs",
+  "io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.zfs",
+  "io.containerd.snapshotter.v1.devmapper"]
+[grpc]
+  address = "{root}/containerd.sock"
+[ttrpc]
+  address = "{root}/ttrpc.sock"
+[plugins."io.containerd.grpc.v1.cri"]
+  sandbox_image = "localhost/tc-pause:test"
+  disable_tcp_service = true
+  disable_apparmor = true
+  # Lowering oom_score_adj wants CAP_SYS_RESOURCE, which not every machine of ours has.
+  restrict_oom_score_adj = true
+  [plugins."io.containerd.grpc.v1.cri".containerd]
+    snapshotter = "overlayfs"
+    default_runtime_name = "runc"
+    [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
+      runtime_type = "io.containerd.runc.v2"
+      [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
+        BinaryName = "{runc}"
+  [plugins."io.containerd.grpc.v1.cri".cni]
+    bin_dir = "/usr/lib/cni"
+    conf_dir = "{root}/cni"
+"""
+
+
+def network(root):
+    """Every pod has its own network namespace, on a bridge inside containerd's."""
+    return {"cniVersion": "0.4.0", "name": "tests", "plugins": [
+        {"type": "bridge", "bridge": "tc0", "isGateway": False, "ipMasq": False,
+         "ipam": {"type": "host-local", "dataDir": f"{root}/addresses", "subnet": "198.18.0.0/16"}}]}
+
+
+def remove_cgroups(name):
+    """In every hierarchy; one with a process in it, or somebody else's below it, stays."""
+    mounted, name = pathlib.Path("/sys/fs/cgroup"), name.strip("/")
+    for top in (mounted / name, *mounted.glob(f"*/{name}")):
+        for directory in [*sorted(top.glob("**/"), reverse=True), top]:
+            try:
+                directory.rmdir()
+            except OSError:
+                pass
+
+
+class Node:
+    def __init__(self, scratch):
+        self.scratch = pathlib.Path(scratch)
+        self.root = self.scratch / "containerd"
+        self.seccomp = self.scratch / "seccomp"
+        self.pods = []
+        self.cgroup = f"/tc-tests-{os.getpid()}"
+        for directory in (self.root / "cni", self.seccomp):
+            directory.mkdir(parents=True)
+        (self.root / "cni/10-tests.conflist").write_text(json.dumps(network(self.root)))
+        (self.root / "config.toml").write_text(CONFIG.format(root=self.root, runc=shutil.which("runc", path=PATH)))
+        self.log = self.root / "log"
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(
+                ["unshare", "--net", "containerd", "-c", self.root / "config.toml"], stdin=subprocess.DEVNULL,
+                stdout=log, stderr=log, start_new_session=True)
+        self.socket = self.root / "containerd.sock"
+        self._wait()
+        self.runtime = cri.Runtime(self.socket, self.root)
+        self.version = self.runtime.call("Version")
+
+    def _wait(self):
+        deadline = time.monotonic() + 30
+        while not self.socket.exists() or "containerd successfully booted" not in self.log.read_text():
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                self.process.kill()
+                raise RuntimeError(f"containerd does not start: {' '.join(self.log.read_text().splitlines()[-3:])}")
+            time.sleep(0.05)
+
+    def load(self, archive):
+        subprocess.run(["ctr", "-a", self.socket, "-n", "k8s.io", "image", "import", archive], check=True,
+                       capture_output=True)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for pod in list(self.pods):
+            try:
+                pod.remove()
+            except Exception as error:
+                print(f"  cleaning up {pod.name}: {error}")
+        self.runtime.close()
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(30)
+        remove_cgroups(self.cgroup)
