@@ -1,6 +1,7 @@
 #include "agent/syscalls/call_slots.h"
 
 #include <algorithm>
+#include <array>
 #include <utility>
 
 #include "agent/targets/mappings.h"
@@ -10,12 +11,35 @@ namespace time_chaos::syscalls {
 using tracee::kSlotCode;
 using tracee::kSlotSize;
 
+namespace {
+
+constexpr size_t kOwnCallSlots = tracee::kOwnCallSize / kSlotSize;
+
+}  // namespace
+
 CallSlots::CallSlots(std::vector<tracee::SlotRange> ranges) : ranges_(std::move(ranges)) {
-  for (const tracee::SlotRange& range : ranges_) {
-    for (uint64_t at = 0; at + kSlotSize <= range.size; at += kSlotSize) {
-      slots_.push_back({range.start + at, false});
-    }
+  for (const tracee::SlotRange& range : ranges_) append(range);
+  keep_own_call();
+}
+
+void CallSlots::append(const tracee::SlotRange& range) {
+  for (uint64_t at = 0; at + kSlotSize <= range.size; at += kSlotSize) {
+    slots_.push_back({range.start + at, false});
   }
+}
+
+void CallSlots::keep_own_call() {
+  own_call_ = take_adjacent(kOwnCallSlots);
+}
+
+std::optional<uint64_t> CallSlots::own_call() const {
+  if (!own_call_ || !may_grow_) return std::nullopt;
+  return slots_[*own_call_].address;
+}
+
+void CallSlots::add(const tracee::SlotRange& range) {
+  ranges_.push_back(range);
+  append(range);
 }
 
 CallSlots::Lease& CallSlots::Lease::operator=(Lease&& other) noexcept {
@@ -35,6 +59,12 @@ void CallSlots::Lease::give_back() {
 
 std::optional<CallSlots::Lease> CallSlots::take(size_t data) {
   const size_t count = (kSlotCode + data + kSlotSize - 1) / kSlotSize;
+  const auto first = take_adjacent(count);
+  if (!first) return std::nullopt;
+  return Lease(shared_from_this(), *first, count);
+}
+
+std::optional<size_t> CallSlots::take_adjacent(size_t count) {
   for (size_t first = 0; first + count <= slots_.size(); first++) {
     // Side by side: two ranges may follow each other in the list only.
     const bool adjacent =
@@ -43,17 +73,21 @@ std::optional<CallSlots::Lease> CallSlots::take(size_t data) {
     const auto end = begin + static_cast<std::ptrdiff_t>(count);
     if (!adjacent || std::any_of(begin, end, [](const Slot& s) { return s.taken; })) continue;
     std::for_each(begin, end, [](Slot& slot) { slot.taken = true; });
-    return Lease(shared_from_this(), first, count);
+    return first;
   }
   return std::nullopt;
 }
 
 void CallSlots::pass_over_used(const tracee::Memory& memory) {
-  for (Slot& slot : slots_) {
-    std::array<uint8_t, kSlotCode> code{};
-    const auto read = memory.read(slot.address, code);
-    if (!read || !tracee::is_free(code)) slot.taken = true;
+  if (own_call_) {
+    for (size_t i = 0; i < kOwnCallSlots; i++) slots_[*own_call_ + i].taken = false;
   }
+  for (Slot& slot : slots_) {
+    std::array<uint8_t, kSlotSize> bytes{};
+    const auto read = memory.read(slot.address, bytes);
+    if (!read || !tracee::is_free(bytes)) slot.taken = true;
+  }
+  keep_own_call();
 }
 
 bool CallSlots::contains(uint64_t address) const {

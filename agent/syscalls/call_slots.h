@@ -9,6 +9,7 @@
 
 #include "agent/tracee/call_slot.h"
 #include "agent/tracee/memory.h"
+#include "agent/tracee/own_call.h"
 
 namespace time_chaos::syscalls {
 
@@ -29,6 +30,8 @@ class CallSlots : public std::enable_shared_from_this<CallSlots> {
     ~Lease() { give_back(); }
     [[nodiscard]] uint64_t address() const { return slots_->slots_[index_].address; }
     [[nodiscard]] uint64_t size() const { return count_ * tracee::kSlotSize; }
+    // Nobody gets it any more: what stands there is not ours.
+    void keep() { slots_.reset(); }
 
    private:
     void give_back();
@@ -39,6 +42,14 @@ class CallSlots : public std::enable_shared_from_this<CallSlots> {
 
   // With room for `data` bytes behind the code. Nothing when all are in use.
   std::optional<Lease> take(size_t data);
+  // Room that is kept for a call of ours (agent/tracee/own_call.h), by which more slots are mapped;
+  // nothing where there is none, or no more are to be had.
+  [[nodiscard]] std::optional<uint64_t> own_call() const;
+  void add(const tracee::SlotRange& range);
+  void no_more() { may_grow_ = false; }
+  // That call is being made.
+  [[nodiscard]] bool mapping() const { return mapping_; }
+  void set_mapping(bool now) { mapping_ = now; }
   // Those that are in use in the memory already, by threads that an agent has left in them, are
   // never taken.
   void pass_over_used(const tracee::Memory& memory);
@@ -51,8 +62,14 @@ class CallSlots : public std::enable_shared_from_this<CallSlots> {
     uint64_t address = 0;
     bool taken = false;
   };
+  void append(const tracee::SlotRange& range);
+  std::optional<size_t> take_adjacent(size_t count);
+  void keep_own_call();
   std::vector<tracee::SlotRange> ranges_;
   std::vector<Slot> slots_;
+  std::optional<size_t> own_call_;  // the first of those that are kept
+  bool may_grow_ = true;
+  bool mapping_ = false;
 };
 
 // The zero bytes at the end of the vDSO of an executed program, which is hidden from it: no engine

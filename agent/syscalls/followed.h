@@ -13,6 +13,7 @@
 #include "agent/syscalls/ptrace_target.h"
 #include "agent/syscalls/recent_writes.h"
 #include "agent/tracee/memory.h"
+#include "agent/tracee/own_call.h"
 #include "agent/tracee/seized_thread.h"
 
 namespace time_chaos::syscalls {
@@ -83,6 +84,14 @@ struct FollowedThread {
     CallSlots::Lease slot;
   };
   std::optional<Mapped> mapped = {};
+  // In place of the present call it makes one of ours (more_slots.h).
+  struct Mapping {
+    tracee::Home home;
+    uint64_t at = 0;  // its code
+    uint64_t start = 0;
+    uint64_t size = 0;
+  };
+  std::optional<Mapping> mapping = {};
 };
 
 }  // namespace time_chaos::syscalls

@@ -10,6 +10,7 @@
 
 #include "agent/syscalls/guard.h"
 #include "agent/syscalls/map_wait.h"
+#include "agent/syscalls/more_slots.h"
 #include "agent/syscalls/needless_eintr.h"
 #include "agent/syscalls/shift_call.h"
 #include "agent/targets/process.h"
@@ -178,6 +179,10 @@ void Follower::at_syscall(FollowedThread& thread, bool interrupted) {
     (void)thread.thread.resume_to_syscall();
     return;
   }
+  if (thread.mapping) {
+    (void)end_mapping(thread);
+    return go_on(thread);
+  }
   (void)end_mapped_wait(thread);
   (void)finish_refused_call(thread);
   const FollowedProcess& process = *thread.process;
@@ -249,6 +254,7 @@ void Follower::begin_program(FollowedThread& thread) {
   // This may be the record of the main thread, which another one has ended.
   thread.refused.reset();
   thread.mapped.reset();
+  thread.mapping.reset();
   if (leaves(thread)) return;
   const Status hidden = [&]() -> Status {
     TC_TRY(const tracee::Registers registers, thread.thread.registers());

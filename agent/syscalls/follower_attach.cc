@@ -67,6 +67,8 @@ Status Follower::include(pid_t pid, pid_t target) {
   const auto process = processes_[pid] = std::make_shared<FollowedProcess>();
   process->descend_from(*parent->second, tracee::share_memory(target, pid));
   process->pid = pid;
+  const auto memory = tracee::Memory::open(pid);
+  if (memory && process->slots) process->slots->pass_over_used(*memory);
   Status seized = seize_process(pid, process);
   if (!seized) let_go_of(pid);
   return seized;

@@ -8,6 +8,7 @@
 
 #include "agent/syscalls/deadline.h"
 #include "agent/syscalls/followed_thread.h"
+#include "agent/syscalls/more_slots.h"
 #include "agent/targets/timers.h"
 #include "agent/tracee/clock_calls.h"
 #include "agent/tracee/wait_calls.h"
@@ -77,23 +78,35 @@ std::optional<std::vector<uint8_t>> read_argument(FollowedThread& thread, uint64
   return bytes;
 }
 
-Status replace(FollowedThread& thread, tracee::ReplacedArgument replaced,
-               std::span<const uint8_t> data) {
+// A slot that is ours still: nothing but what calls of ours leave behind stands in it.
+Result<CallSlots::Lease> take_slot(FollowedThread& thread, size_t data) {
+  TC_TRY(const tracee::Memory* memory, memory_of(thread));
+  for (;;) {
+    auto lease = thread.process->slots->take(data);
+    if (!lease) return fail(Exit::kFailed, "too many waits at once");
+    std::array<uint8_t, tracee::kSlotCode> before{};
+    const auto read = memory->read(lease->address(), before);
+    if (read && tracee::is_free_or_old(before, lease->address())) return std::move(*lease);
+    lease->keep();
+  }
+}
+
+// False: more slots have been mapped first, and the call is made again.
+Result<bool> replace(FollowedThread& thread, tracee::ReplacedArgument replaced,
+                     std::span<const uint8_t> data, std::optional<uint64_t> given = {}) {
   TC_TRY(const tracee::Registers entry, thread.thread.registers());
-  const auto& slots = thread.process->slots;
-  if (!slots) return fail(Exit::kFailed, "whose child it is, is not known yet");
-  auto lease = slots->take(data.size());
-  if (!lease) return fail(Exit::kFailed, "too many waits at once");
+  if (!thread.process->slots) {
+    return fail(Exit::kFailed, "whose child it is, is not known yet");
+  }
+  auto lease = take_slot(thread, data.size());
+  if (!lease) {
+    TC_CHECK(map_more_slots(thread, entry, replaced.narrow));
+    return false;
+  }
   const uint64_t slot = lease->address();
   // A 32-bit call of 64-bit code: what it points at, and where it returns, must have 32 bits.
-  if (replaced.narrow && (!entry.narrow() || slot + tracee::kSlotSize > UINT32_MAX)) {
+  if (replaced.narrow && (!entry.narrow() || slot + lease->size() > UINT32_MAX)) {
     return fail(Exit::kUnsupported, "a 32-bit call of 64-bit code");
-  }
-  std::array<uint8_t, tracee::kSlotCode> before{};
-  TC_TRY(const tracee::Memory* memory, memory_of(thread));
-  TC_CHECK(memory->read(slot, before));
-  if (!tracee::is_free_or_old(before, slot)) {
-    return fail(Exit::kFailed, "the program has mapped something else there");
   }
   replaced.ip = entry.ip();
   const auto code = tracee::slot_code(replaced, slot);
@@ -101,9 +114,9 @@ Status replace(FollowedThread& thread, tracee::ReplacedArgument replaced,
   bytes.insert(bytes.end(), data.begin(), data.end());
   TC_CHECK(write_memory(thread, slot, bytes));
   TC_CHECK(thread.thread.set_registers(
-      tracee::through_slot(entry, replaced, slot, slot + tracee::kSlotCode)));
+      tracee::through_slot(entry, replaced, slot, given.value_or(slot + tracee::kSlotCode))));
   thread.mapped.emplace(FollowedThread::Mapped{replaced, std::move(*lease)});
-  return {};
+  return true;
 }
 
 }  // namespace
@@ -133,8 +146,7 @@ Result<bool> map_wait(FollowedThread& thread, const tracee::SyscallStop& entry) 
   if (deadline->source == Deadline::Clock::kTimerfd) {
     thread.process->timerfds[static_cast<int32_t>(entry.arguments[0])] = {shown, real};
   }
-  TC_CHECK(replace(thread, {deadline->argument, address, 0, compat}, *bytes));
-  return true;
+  return replace(thread, {deadline->argument, address, 0, compat}, *bytes);
 }
 
 Status end_mapped_wait(FollowedThread& thread) {

@@ -2,7 +2,22 @@
 
 #include <algorithm>
 
+#include "agent/tracee/own_call.h"
+
 namespace time_chaos::tracee {
+namespace {
+
+// The code of a call of ours that has the slot, as one of several.
+std::optional<Home> home_from(const Memory& memory, const SlotRange& range, uint64_t slot) {
+  std::array<uint8_t, kOwnCallCode> code{};
+  for (uint64_t at = slot; at >= range.start && slot - at < kOwnCallSize; at -= kSlotSize) {
+    if (!memory.read(at, code)) continue;
+    if (auto home = parse_own_call(code, at)) return home;
+  }
+  return std::nullopt;
+}
+
+}  // namespace
 
 Registers without_slot(pid_t pid, const Registers& stopped, std::span<const SlotRange> slots) {
   const auto memory = Memory::open(pid);
@@ -11,6 +26,7 @@ Registers without_slot(pid_t pid, const Registers& stopped, std::span<const Slot
     if (!range.contains(stopped.ip())) continue;
     const uint64_t slot = range.start + (stopped.ip() - range.start) / kSlotSize * kSlotSize;
     std::array<uint8_t, kSlotCode> code{};
+    if (const auto home = home_from(*memory, range, slot)) return at_home(stopped, *home);
     if (!memory->read(slot, code)) return stopped;
     const auto replaced = parse_slot(code, slot);
     if (replaced) return put_back(stopped, *replaced, slot);
@@ -33,7 +49,9 @@ bool any_in_use(const Memory& memory, std::span<const SlotRange> slots) {
   std::array<uint8_t, kSlotCode> code{};
   for (const SlotRange& range : slots) {
     for (uint64_t at = 0; at + kSlotSize <= range.size; at += kSlotSize) {
-      if (memory.read(range.start + at, code) && parse_slot(code, range.start + at)) return true;
+      const uint64_t slot = range.start + at;
+      if (!memory.read(slot, code) || is_free(code)) continue;
+      if (parse_slot(code, slot) || home_from(memory, range, slot)) return true;
     }
   }
   return false;

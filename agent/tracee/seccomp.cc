@@ -146,7 +146,7 @@ Status check_instruction(const FilterInstruction& in) {
 Result<uint32_t> evaluate(std::span<const FilterInstruction> filter, const PlannedCall& call) {
   seccomp_data data{};
   data.nr = static_cast<int>(call.number);
-  data.arch = audit_arch();
+  data.arch = call.arch;
   data.instruction_pointer = call.instruction_pointer;
   for (size_t i = 0; i < 6; i++) data.args[i] = call.arguments[i];
 

@@ -17,6 +17,7 @@ struct PlannedCall {
   std::array<uint64_t, 6> arguments{};
   uint64_t instruction_pointer = 0;  // behind the system call instruction
   std::string name;                  // "mmap", for messages
+  uint32_t arch = audit_arch();      // AUDIT_ARCH_*
 };
 
 // One instruction of classic BPF (struct sock_filter, linux/filter.h).

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "agent/targets/process.h"
+#include "agent/tracee/more_slots.h"
 #include "agent/vdso/jump.h"
 
 namespace time_chaos::vdso {
@@ -71,6 +72,13 @@ void add_code_and_clock_page(const targets::Mappings& mappings, uint64_t code,
   }
 }
 
+void add_more_slots(const targets::Mappings& mappings, const tracee::Memory& memory, Found* found) {
+  for (const auto& pages : tracee::find_more_pages(mappings, memory, found->call_slots())) {
+    found->pages.push_back({pages.start, pages.size});
+    found->more_slots.push_back(tracee::slots_of_pages(pages.start, pages.size));
+  }
+}
+
 Result<State> state_of(const tracee::Memory& memory, const payload::CodeRecord& record) {
   for (uint32_t i = 0; i < record.patch_count; i++) {
     const payload::PatchRecord& patch = record.patches[i];
@@ -108,6 +116,7 @@ Result<std::optional<Found>> find_by_record(const targets::Mappings& mappings,
     if (record->patch_count == 0 && record->plt == 0 && found.page.experiment[0] != '\0')
       found.state = State::kShifted;
     add_mapped(mappings, record->pads, &found.pages);
+    add_more_slots(mappings, memory, &found);
     add_code_and_clock_page(mappings, at, &found.pages);
     return std::optional<Found>(found);
   }
@@ -121,6 +130,7 @@ std::vector<tracee::SlotRange> Found::call_slots() const {
   for (const payload::PageRange& room : payload::free_space()) {
     ranges.push_back({code + room.start, room.size});
   }
+  ranges.insert(ranges.end(), more_slots.begin(), more_slots.end());
   return ranges;
 }
 

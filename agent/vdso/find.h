@@ -28,8 +28,9 @@ struct Found {
   payload::CodeRecord record;
   tc_clock_page page{};
   std::string page_identity;  // device and inode: the same for all processes that share the page
-  // Ranges of ours that are mapped now, code and clock page included.
+  // Ranges of ours that are mapped now: pads, more slots; code and clock page come last.
   std::vector<payload::PageRange> pages;
+  std::vector<tracee::SlotRange> more_slots;
   StubPlace stub;
   std::optional<payload::SlotTable> slots;  // PLT mode
   size_t led = 0;                           // how many of them lead to us
@@ -40,7 +41,7 @@ struct Found {
     return {record.patches, record.patches + record.patch_count};
   }
   [[nodiscard]] PltPlace plt() const { return {code, record.plt}; }
-  // Room in the code page for calls with a replaced argument.
+  // Room for calls with a replaced argument: in the code page, and what was mapped for more.
   [[nodiscard]] std::vector<tracee::SlotRange> call_slots() const;
 };
 

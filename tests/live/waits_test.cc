@@ -7,6 +7,7 @@
 
 #include <csignal>
 #include <cstdint>
+#include <fstream>
 #include <set>
 #include <sstream>
 #include <thread>
@@ -165,6 +166,53 @@ TEST_P(WaitsOfAProgram, ThatATargetExecutes) {
 
 INSTANTIATE_TEST_SUITE_P(All, WaitsOfAProgram, testing::Values("waits", "waits_m32"), string_name);
 
+// More at once than there is room for behind a vDSO or in a code page.
+constexpr int kMany = 200;
+
+void expect_many(const std::vector<Wait>& waits, double least) {
+  EXPECT_EQ(waits.size(), size_t{kMany});
+  for (const Wait& wait : waits) {
+    EXPECT_EQ(wait.result, 0) << text(wait);
+    EXPECT_GE(wait.late_ms, 0) << text(wait);
+    EXPECT_GE(wait.real_ms, least - kClockError) << text(wait);
+    EXPECT_LE(wait.real_ms, least + kSlow) << text(wait);
+  }
+}
+
+int anonymous_code(pid_t pid) {
+  std::ifstream maps(fmt::format("/proc/{}/maps", pid));
+  int count = 0;
+  for (std::string line; std::getline(maps, line);) {
+    count += line.find(" r-xp 00000000 00:00 0") != std::string::npos &&
+             line.find('[') == std::string::npos;
+  }
+  return count;
+}
+
+TEST(ManyWaits, AllEndInTheTargetsTime) {
+  ASSERT_VALUE(Child target, start_waits({"many", std::to_string(kMany)}));
+  for (const std::string offset : {"-1h", "1h"}) {
+    ASSERT_VALUE(Agent agent, shift(target.pid(), {"--offset", offset}));
+    ASSERT_STATUS(target.write_line("1000"));
+    ASSERT_VALUE(const auto waits, read_waits(target));
+    expect_many(waits, 1000);
+    ASSERT_VALUE([[maybe_unused]] const auto recovered, stop_agent(agent));
+    EXPECT_EQ(anonymous_code(target.pid()), 0);
+  }
+}
+
+TEST_P(WaitsOfAProgram, ManyThatATargetExecutes) {
+  const std::string path = target_path(GetParam());
+  if (::access(path.c_str(), X_OK) != 0) GTEST_SKIP() << path << " was not built";
+  ASSERT_PROGRAM(outcome, 0,
+                 {"run", "--offset", "-1h", "--engine-syscalls", "ptrace", "--", "sh", "-c",
+                  fmt::format("{} many {} 1000; true", path, kMany)});
+  std::vector<Wait> waits;
+  std::istringstream lines(outcome.out);
+  for (std::string line; std::getline(lines, line) && line != "all";) waits.push_back(parse(line));
+  expect_many(waits, 1000);
+}
+
 Status ask(Child& target, int length, const std::string& without = "") {
   return target.write_line(fmt::format("{} {}", length, without));
 }
@@ -245,8 +293,11 @@ TEST(WaitsInFlight, RecoverGivesThemTheirRealEnds) {
 
 // Its agent is killed in the middle of waits whose ends were mapped: every call returns with the
 // registers that it was made with, signals or not, and whoever recovers it finds it well.
-TEST(WaitsInFlight, AKilledAgentLeavesNoRegisterChanged) {
-  ASSERT_VALUE(Child target, start_waits({"loop"}));
+// Of many threads the first ones map room for the others, again after every recovery.
+class KilledWaits : public testing::TestWithParam<std::string> {};
+
+TEST_P(KilledWaits, LeaveNoRegisterChanged) {
+  ASSERT_VALUE(Child target, start_waits({"loop", GetParam()}));
   Repetitions repetitions("TIME_CHAOS_WAIT_KILLS", 30, 1, std::chrono::seconds(40));
   while (repetitions.next()) {
     // Not ahead: who has read that clock before the agent's end, and waits by it afterwards, has to
@@ -265,6 +316,8 @@ TEST(WaitsInFlight, AKilledAgentLeavesNoRegisterChanged) {
   ASSERT_VALUE(const ExitStatus status, target.wait(kPatience));
   EXPECT_EQ(status, ExitStatus{});
 }
+
+INSTANTIATE_TEST_SUITE_P(All, KilledWaits, testing::Values("8", "60"), string_name);
 
 }  // namespace
 }  // namespace time_chaos::live

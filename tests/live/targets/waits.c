@@ -4,7 +4,9 @@
  *                      waits that long, on every clock, and says "KIND CLOCK RESULT REAL LATE": how
  * long it really took and how far its clock was past the end when it returned, in microseconds
  *     waits N          the same for one line, and ends
- *     waits loop       threads that wait in a loop with raw calls, under signals, and check after
+ *     waits many T     T threads that wait in one way, for every line of its input
+ *     waits many T N   the same for one line, and ends
+ *     waits loop [T]   threads that wait in a loop with raw calls, under signals, and check after
  * every call that no register has changed; the first line of input ends it waits sem        one
  * sem_timedwait after another, "LATE" for each */
 #define _GNU_SOURCE
@@ -224,6 +226,23 @@ static void wait_in_all_ways(int64_t length, const char* without) {
   puts("all");
 }
 
+enum { MOST_THREADS = 1000 };
+
+static void wait_in_threads(int count, int64_t length) {
+  static struct job jobs[MOST_THREADS];
+  pthread_t threads[MOST_THREADS];
+  pthread_attr_t small;
+  pthread_attr_init(&small);
+  pthread_attr_setstacksize(&small, 65536);
+  if (count > MOST_THREADS) count = MOST_THREADS;
+  for (int i = 0; i < count; i++) {
+    jobs[i] = (struct job){i % 2, CLOCK_REALTIME, length};
+    pthread_create(&threads[i], &small, wait_once, &jobs[i]);
+  }
+  for (int i = 0; i < count; i++) pthread_join(threads[i], NULL);
+  puts("all");
+}
+
 #ifdef __x86_64__
 static atomic_bool quit;
 static atomic_ulong done;
@@ -271,12 +290,12 @@ static void handler(int signal) {
   __asm__ volatile("" ::"r"(room) : "memory");
 }
 
-static void loop(void) {
-  enum { THREADS = 8 };
-  pthread_t threads[THREADS];
+static void loop(uintptr_t count) {
+  pthread_t threads[MOST_THREADS];
+  if (count == 0) count = 8;
   struct sigaction action = {.sa_handler = handler, .sa_flags = SA_RESTART};
   sigaction(SIGALRM, &action, NULL);
-  for (uintptr_t i = 0; i < THREADS; i++) {
+  for (uintptr_t i = 0; i < count; i++) {
     pthread_create(&threads[i], NULL, wait_in_a_loop, (void*)i);
   }
   struct itimerval often = {{0, 7000}, {0, 7000}};
@@ -285,7 +304,7 @@ static void loop(void) {
   puts("ready");
   while (fgets(line, sizeof line, stdin) == NULL && !feof(stdin)) clearerr(stdin);
   quit = 1;
-  for (int i = 0; i < THREADS; i++) pthread_join(threads[i], NULL);
+  for (uintptr_t i = 0; i < count; i++) pthread_join(threads[i], NULL);
   printf("done %lu\n", (unsigned long)done);
 }
 
@@ -306,21 +325,27 @@ static void semaphores(void) {
 int main(int argc, char** argv) {
   setvbuf(stdout, NULL, _IOLBF, 0);
 #ifdef __x86_64__
-  if (argc > 1 && strcmp(argv[1], "loop") == 0) return loop(), 0;
+  if (argc > 1 && strcmp(argv[1], "loop") == 0)
+    return loop(argc > 2 ? strtoul(argv[2], NULL, 10) : 8), 0;
 #endif
   if (argc > 1 && strcmp(argv[1], "sem") == 0) semaphores();
   sigset_t set;
   sigemptyset(&set);
   sigaddset(&set, SIGRTMIN);
   pthread_sigmask(SIG_BLOCK, &set, NULL);
-  if (argc > 1) return wait_in_all_ways(atoll(argv[1]) * 1000000, ""), 0;
+  int many = argc > 2 && strcmp(argv[1], "many") == 0 ? atoi(argv[2]) : 0;
+  if (many && argc > 3) return wait_in_threads(many, atoll(argv[3]) * 1000000), 0;
+  if (!many && argc > 1) return wait_in_all_ways(atoll(argv[1]) * 1000000, ""), 0;
   puts("ready");
   char line[64];
   while (fgets(line, sizeof line, stdin) != NULL) {
     long long length = 0;
     char without[32] = "";
     sscanf(line, "%lld %31s", &length, without);
-    wait_in_all_ways(length * 1000000, without);
+    if (many)
+      wait_in_threads(many, length * 1000000);
+    else
+      wait_in_all_ways(length * 1000000, without);
   }
   return 0;
 }

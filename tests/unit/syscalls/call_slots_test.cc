@@ -36,10 +36,11 @@ TEST(CallSlots, GivesEachToOneAtATime) {
 
 TEST(CallSlots, ATimersSettingNeedsTwoSideBySide) {
   const auto slots = std::make_shared<CallSlots>(
-      std::vector<tracee::SlotRange>{{kStart, kSlotSize}, {0x20000, 3 * kSlotSize}});
+      std::vector<tracee::SlotRange>{{kStart, kSlotSize}, {0x20000, 6 * kSlotSize}});
+  EXPECT_EQ(slots->own_call(), 0x20000U) << "kept";
   auto setting = slots->take(kSetting);
   ASSERT_TRUE(setting);
-  EXPECT_EQ(setting->address(), 0x20000U);
+  EXPECT_EQ(setting->address(), 0x20000U + 3 * kSlotSize);
   EXPECT_EQ(setting->size(), 2 * kSlotSize);
   EXPECT_FALSE(slots->take(kSetting));
   auto moved = std::move(setting);
@@ -68,6 +69,23 @@ TEST(CallSlots, PassesOverThoseOfADeadAgent) {
   EXPECT_FALSE(slots->take(kTime));
   std::memset(memory.data() + kSlotSize, 0, kSlotSize);
   EXPECT_FALSE(tracee::any_in_use(*own, ranges));
+}
+
+TEST(CallSlots, KeepsRoomToGetMore) {
+  const auto slots =
+      std::make_shared<CallSlots>(std::vector<tracee::SlotRange>{{kStart, 3 * kSlotSize}});
+  EXPECT_EQ(slots->own_call(), kStart);
+  EXPECT_FALSE(slots->take(kTime));
+  slots->add({0x20000, kSlotSize});
+  EXPECT_TRUE(slots->contains(0x20000));
+  auto lease = slots->take(kTime);
+  ASSERT_TRUE(lease);
+  EXPECT_EQ(lease->address(), 0x20000U);
+  lease->keep();
+  lease.reset();
+  EXPECT_FALSE(slots->take(kTime)) << "never given back";
+  slots->no_more();
+  EXPECT_FALSE(slots->own_call());
 }
 
 TEST(CallSlots, BehindAVdsoThereIsRoomForSome) {
