@@ -137,7 +137,7 @@ def in_flight():
         _land(program, REALTIME, said, "at the recovery")
 
 
-ROUNDS = 60
+ROUNDS = 400
 
 
 def shared():
