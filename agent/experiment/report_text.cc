@@ -1,5 +1,6 @@
 // The lines for people.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <time.h>
 
 #include <algorithm>
@@ -21,16 +22,45 @@ std::string what(clock::ClockSet clocks, const std::string& words) {
   return fmt::format("{} {}", clocks.text(), words);
 }
 
-std::string engines_text(bool detoured, RawCalls raw) {
+// `calls`: what serves what does not enter the kernel; empty: nothing.
+std::string engines_text(const std::string& calls_by, RawCalls raw) {
   const char* calls = raw == RawCalls::kBpf      ? "bpf"
                       : raw == RawCalls::kPtrace ? "syscalls by ptrace"
                                                  : "";
-  if (!detoured) return raw == RawCalls::kUntouched ? "no engine at work" : calls;
-  return raw == RawCalls::kUntouched ? "vdso detour" : fmt::format("vdso detour + {}", calls);
+  if (calls_by.empty()) return raw == RawCalls::kUntouched ? "no engine at work" : calls;
+  return raw == RawCalls::kUntouched ? calls_by : fmt::format("{} + {}", calls_by, calls);
+}
+
+constexpr const char* kDetour = "vdso detour";
+
+std::string slots_text(size_t slots, const std::string& modules) {
+  std::string text = fmt::format("plt, {} slot{}", slots, slots == 1 ? "" : "s");
+  return modules.empty() ? text : fmt::format("{} of {}", text, modules);
+}
+
+std::string joined(const std::vector<std::string>& names) {
+  return names.size() > 4 ? fmt::format("{} modules", names.size())
+                          : fmt::format("{}", fmt::join(names, " and "));
+}
+
+template <typename Target>
+std::string calls_by(const Target& target, bool plt) {
+  if (plt) return slots_text(target.slots, joined(target.modules));
+  return target.patches.empty() ? "" : kDetour;
+}
+
+std::string calls_by(const Carrier& carrier) {
+  if (const auto& slots = carrier.found.slots) {
+    std::string modules = slots->modules;
+    std::replace_if(
+        modules.begin(), modules.end(), [](char c) { return c < ' ' || c > '~'; }, '?');
+    return slots_text(carrier.found.led, modules.empty() ? "all modules" : modules);
+  }
+  return carrier.found.record.patch_count != 0 ? kDetour : "";
 }
 
 std::string engines_text(const Carrier& carrier) {
-  const std::string text = engines_text(carrier.found.record.patch_count != 0, raw_calls(carrier));
+  const std::string text = engines_text(calls_by(carrier), raw_calls(carrier));
   return carrier.executed ? text + " (vDSO hidden)" : text;
 }
 
@@ -79,11 +109,18 @@ std::string counts_text(const BpfPlace& place, bool verbose) {
   if (programs.refused != 0) {
     text += fmt::format(", {} executed programs whose vDSO could not be hidden", programs.refused);
   }
+  const tc_bpf_count& waits = counts[TC_BPF_ROW_WAITS];
+  if (waits.refused != 0) {
+    text += fmt::format(", {} waits that could not be shifted", waits.refused);
+  }
   uint64_t missed = 0;
   for (const auto& program : place.engine->misses()) missed += program.misses;
   if (missed != 0) text += fmt::format(", {} runs of the BPF programs skipped", missed);
   if (!place.engine->shifts_time()) text += ", raw time() calls are not shifted on this kernel";
-  return verbose ? text + fmt::format("\n  bpf hooks: {}", place.engine->hooks()) + each : text;
+  if (!place.engine->shifts_waits()) text += ", its waits end in real time";
+  if (!verbose) return text;
+  text += fmt::format("\n  bpf hooks: {}", place.engine->hooks()) + each;
+  return text + fmt::format("\n  waits: {} shifted, {} refused", waits.done, waits.refused);
 }
 
 std::string kept_text(clock::ClockSet kept) {
@@ -98,7 +135,12 @@ bool needs_world(const PlannedTarget& planned) {
   return planned.attach && planned.attach->needs_stopped_world();
 }
 
-std::string deadlines_text(RawCalls raw) {
+std::string deadlines_text(RawCalls raw, const std::optional<BpfPlace>& bpf) {
+  if (bpf && bpf->engine->shifts_waits()) {
+    return "waits: in its time; real are lengths in registers (poll, epoll_wait, alarm), in a "
+           "struct timeval (select, setitimer) or of sockets, what sleeps and timers say is left, "
+           "and io_uring";
+  }
   if (raw != RawCalls::kPtrace) return "deadlines: real, whatever its clocks show";
   return "deadlines: absolute ones end in its time; real are relative waits, POSIX timers that "
          "were "
@@ -137,7 +179,9 @@ std::string text(const SyscallChoice& choice, bool verbose) {
   if (!choice.no_guard.empty()) {
     text += "; targets with CAP_SYS_TIME can set the machine's clock to the time they see";
   }
+  if (!choice.no_waits.empty()) text += "; their waits end in real time";
   if (!verbose) return text;
+  if (!choice.no_waits.empty()) text += fmt::format("\n  waits: {}", choice.no_waits);
   if (!choice.no_guard.empty()) text += fmt::format("\n  guard: {}", choice.no_guard);
   if (!choice.no_time.empty()) text += fmt::format("\n  time(): {}", choice.no_time);
   for (const std::string& refused : choice.refused) text += "\n  refused: " + refused;
@@ -149,7 +193,7 @@ std::string text(const PlannedTarget& planned, const ShiftRequest& request,
   std::string line = fmt::format("{} ({}): would show {}, {}, {}", planned.process.label(),
                                  threads(planned.threads),
                                  what(request.clocks.clocks, clock::words(request.clocks)),
-                                 engines_text(!planned.patches.empty(), choice.engine),
+                                 engines_text(calls_by(planned, planned.plt()), choice.engine),
                                  planned.only_calls     ? "nothing of it stopped"
                                  : needs_world(planned) ? "all threads stopped for a moment"
                                                         : "one thread stopped for a moment");
@@ -161,7 +205,7 @@ std::string text(const PlannedTarget& planned, const ShiftRequest& request,
 std::string text(const Shifted& shifted, bool verbose) {
   std::string line = fmt::format("{} {} ({}): {}, {}, {}", shifted.pid, shifted.command,
                                  threads(shifted.threads), what(shifted.clocks, shifted.words),
-                                 engines_text(!shifted.patches.empty(), shifted.raw_calls) +
+                                 engines_text(calls_by(shifted, shifted.plt), shifted.raw_calls) +
                                      (shifted.hidden ? " (vDSO hidden)" : ""),
                                  stop_text(shifted));
   line += check_text(shifted.checked);
@@ -271,7 +315,7 @@ std::string text(const Carrier& carrier, bool verbose) {
     line += engines_visible() ? ", raw system calls not any more (the BPF engine ended)"
                               : ", its BPF engine is only for root to see";
   }
-  if (verbose) line += "\n  " + deadlines_text(raw_calls(carrier));
+  if (verbose) line += "\n  " + deadlines_text(raw_calls(carrier), carrier.bpf);
   if (verbose && carrier.found.record.patch_count != 0) {
     line += fmt::format("\n  {}", patches_text(carrier.found.patches()));
   }

@@ -10,6 +10,7 @@
 #include "agent/vdso/clock_page.h"
 #include "agent/vdso/hold.h"
 #include "agent/vdso/patch.h"
+#include "agent/vdso/plt_copies.h"
 #include "agent/vdso/references.h"
 #include "agent/vdso/run_stub.h"
 
@@ -43,6 +44,11 @@ class Recover {
     found_ = std::move(*found);
     TC_TRY(const PatchRun restored, restore_bytes(pid_, memory_, found_.patches()));
     report_.world_stopped = restored.world_stopped;
+    if (found_.slots) {
+      TC_TRY(const SlotRun slots, restore_slots(pid_, memory_, found_.plt()));
+      report_.world_stopped = slots.world_stopped;
+      TC_CHECK(hold.write(memory_, [&] { return set_active(memory_, found_.plt(), false); }));
+    }
     report_.bytes_restored = true;
     // From here on a failure leaves inert code behind, no more.
     if (auto unmapped = unmap(hold); !unmapped) {
@@ -58,6 +64,7 @@ class Recover {
     // The place of the stub, too: an agent that was killed may have left a thread in it.
     Ranges ranges = code_ranges();
     const bool left_over = found_.stub_written;
+    if (found_.slots) TC_CHECK(check_no_copies(pid_, memory_, found_.plt()));
     if (left_over) ranges.push_back({found_.stub.address, found_.stub.size});
     TC_CHECK(check_unreferenced(pid_, memory_, ranges));
     if (left_over) TC_CHECK(look_again());
@@ -182,13 +189,14 @@ class Recover {
   std::vector<Mark> marks_;
 };
 
-// Waits whose ends an agent, killed since, had mapped get their real ones, now that the clocks show
-// real time. A living agent of ours sees to that itself; then, and where nobody mapped any, no slot
-// is in use, and nobody is stopped.
-void begin_waits_anew(pid_t pid, const Found& found) {
-  const auto slots = found.slots();
+// Waits whose ends an agent, killed since, had mapped, or the BPF engine, get their real ones, now
+// that the clocks show real time. A living agent that follows them sees to that itself; then, and
+// where nobody mapped any, no slot is in use, and nobody is stopped.
+void begin_waits_anew(pid_t pid, const Found& found, bool bpf) {
+  const auto slots = found.call_slots();
   const auto memory = tracee::Memory::open(pid);
-  if (memory && tracee::any_in_use(*memory, slots)) (void)tracee::begin_waits_anew(pid, slots);
+  if (bpf || (memory && tracee::any_in_use(*memory, slots)))
+    (void)tracee::begin_waits_anew(pid, slots);
 }
 
 }  // namespace
@@ -212,9 +220,10 @@ Result<RecoverReport> recover(pid_t pid, const Found& found, bool suspend_seccom
   if (found.state == State::kShifted) {
     // Before anything else, for all functions, threads and children at once.
     TC_TRY(ClockPage page, ClockPage::open(pid, found.clock_page()));
+    const bool bpf = twin != nullptr;
     page.set_twin(std::move(twin));
     TC_TRY(report.kept, put_clocks_back(page));
-    begin_waits_anew(pid, found);
+    begin_waits_anew(pid, found, bpf);
     if (!report.kept.empty()) {
       report.still_mapped_because = "monotonic clocks stay ahead until the process ends";
       return report;
