@@ -60,6 +60,15 @@ class Printer : public experiment::Events {
     output_.json ? emit(experiment::appeared_json(pid, command, selector, by_bpf))
                  : say(experiment::appeared_text(pid, command, selector, by_bpf));
   }
+  void loaded(pid_t pid, size_t slots) override {
+    progress_.clear();
+    if (output_.json) {
+      say(nlohmann::json{{"event", "loaded"}, {"pid", pid}, {"slots", slots}});
+    } else {
+      say(fmt::format("{}: {} more slot{} by plt (loaded since)", pid, slots,
+                      slots == 1 ? "" : "s"));
+    }
+  }
   void following(pid_t pid, const syscalls::Counters& counters) override {
     if (output_.json) {
       emit(nlohmann::json{{"event", "following"},

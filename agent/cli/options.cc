@@ -75,7 +75,11 @@ void add_targets(CLI::App& app, TargetOptions& targets) {
 }
 
 void add_engines(CLI::App& app, EngineOptions& engines) {
-  app.add_option("--engine-vdso", engines.vdso, "detour (the default) or off")->type_name("HOW");
+  app.add_option("--engine-vdso", engines.vdso, "detour (the default), plt, or off")
+      ->type_name("HOW");
+  app.add_option("--module", engines.modules,
+                 "With plt: only what this library, or the program's own file, calls (repeatable)")
+      ->type_name("FILE");
   app.add_option(
          "--engine-syscalls", engines.syscalls,
          "Raw clock system calls: bpf, ptrace (slow, follows every thread), off, or auto (the "
@@ -113,7 +117,13 @@ Status EngineOptions::apply(experiment::ShiftRequest& request) const {
     return fail(Exit::kUsage, fmt::format("{} {} is not known", option, word),
                 fmt::format("use {}", known));
   };
-  if (vdso != "detour" && vdso != "off") return unknown("--engine-vdso", vdso, "detour or off");
+  if (vdso != "detour" && vdso != "plt" && vdso != "off") {
+    return unknown("--engine-vdso", vdso, "detour, plt or off");
+  }
+  if (!modules.empty() && vdso != "plt") {
+    return fail(Exit::kUsage, "--module chooses whose calls are shifted by --engine-vdso plt",
+                "add --engine-vdso plt");
+  }
   if (syscalls == "ptrace") {
     request.syscalls = experiment::SyscallEngine::kPtrace;
   } else if (syscalls == "bpf") {
@@ -128,6 +138,13 @@ Status EngineOptions::apply(experiment::ShiftRequest& request) const {
   }
   if (patch == "five-byte") request.detour = plan::Detour::kFiveByte;
   if (vdso == "off") request.detour = plan::Detour::kNone;
+  if (vdso == "plt") {
+    request.detour = plan::Detour::kPlt;
+    request.modules = modules;
+    // Whose system call it is, no engine for them can tell: only those made by the C library's
+    // syscall() are shifted, unless the user wants all.
+    if (syscalls == "auto") request.syscalls = experiment::SyscallEngine::kOff;
+  }
   if (vdso == "off" && request.syscalls == experiment::SyscallEngine::kOff) {
     return fail(Exit::kUsage, "--engine-vdso off and --engine-syscalls off leave no engine",
                 "leave out one of them");

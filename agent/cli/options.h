@@ -33,9 +33,10 @@ struct TargetOptions {
 };
 void add_targets(CLI::App& app, TargetOptions& targets);
 
-// --engine-vdso, --engine-syscalls, --force, --patch, --no-children.
+// --engine-vdso, --module, --engine-syscalls, --force, --patch, --no-children.
 struct EngineOptions {
   std::string vdso = "detour";
+  std::vector<std::string> modules;
   std::string syscalls = "auto";
   std::string patch = "auto";
   bool force = false;

@@ -27,6 +27,10 @@ Result<experiment::ShiftRequest> request_of(const RunOptions& options) {
   experiment::ShiftRequest request;
   TC_TRY(request.clocks, options.clocks.parse());
   TC_CHECK(options.engines.apply(request));
+  if (request.detour == vdso::Detour::kPlt) {
+    return fail(Exit::kUsage, "run shifts a command before its libraries are loaded",
+                "leave out --engine-vdso plt, or start it by itself and use time-chaos agent");
+  }
   TC_TRY(request.experiment, experiment::name_of({}));
   return request;
 }

@@ -131,7 +131,9 @@ Result<Checked> check(const Engine& engine, pid_t pid, const vdso::Found* found,
     TC_TRY(const Mirror mirror, engine.mirror(pid, found));
     const Judge judge(page, mirror);
     const Status verdict = judge.check();
-    if (verdict) return judge.checked(engine.name);
+    if (verdict) {
+      return judge.checked(found != nullptr && found->slots ? "plt" : engine.name);
+    }
     // Twice: a lease may have ended, or the host's clock been set, in the middle of the first.
     if (attempt == 2) return fail(verdict.error());
   }
@@ -175,7 +177,7 @@ tc_clock_page unshifted_page() {
 
 Result<Checked> check_vdso(pid_t pid, const vdso::Found& found) {
   if (found.state != vdso::State::kShifted) {
-    return fail(Exit::kFailed, "its vDSO is not detoured", "try again");
+    return fail(Exit::kFailed, "nothing of it is shifted", "try again");
   }
   return check(pid, &found, found.page);
 }

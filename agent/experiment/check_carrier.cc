@@ -7,7 +7,7 @@ Result<std::vector<Checked>> CarrierCheck::run(const Carrier& carrier) {
   if (carrier.has_pages()) {
     TC_TRY(const auto found, vdso::find_experiment(carrier.process.pid()));
     if (!found) return fail(Exit::kNoTarget, "the experiment ended meanwhile");
-    if (found->record.patch_count != 0) {
+    if (found->record.patch_count != 0 || found->slots) {
       TC_TRY(auto seen, check_vdso(carrier.process.pid(), *found));
       checked.push_back(std::move(seen));
     }

@@ -37,6 +37,8 @@ class Events {
   // One has come, by that selector: shifted() says the rest, where BPF has not done it already.
   virtual void appeared(pid_t pid, const std::string& command, const std::string& selector,
                         bool by_bpf) = 0;
+  // PLT mode: so many more GOT slots, of libraries that were loaded since.
+  virtual void loaded(pid_t pid, size_t slots) = 0;
   // The ptrace engine has begun.
   virtual void following(pid_t pid, const syscalls::Counters& counters) = 0;
   virtual void followed(pid_t pid, const syscalls::Counters& counters) = 0;  // and has ended

@@ -13,12 +13,18 @@ namespace time_chaos::experiment {
 
 using std::chrono::steady_clock;
 
+constexpr auto kWatchPeriod = std::chrono::milliseconds(100);
+constexpr auto kMembersPeriod = std::chrono::milliseconds(1000);
+
 void Conductor::stay(Lifetime& lifetime) {
   const auto end = request_.duration ? std::optional(began_ + *request_.duration) : std::nullopt;
   const auto renewal = request_.lease ? std::optional(*request_.lease / 4) : std::nullopt;
   auto next_renewal = renewal ? std::optional(began_ + *renewal) : std::nullopt;
   auto next_refill = refill_due(steady_clock::now());
   const auto period = events_.tick_period();
+  // Whom our tracer follows nobody else can stop.
+  if (request_.detour == vdso::Detour::kPlt && side_->following() == nullptr)
+    next_watch_ = steady_clock::now();
   for (;;) {
     const auto now = steady_clock::now();
     if (end && now >= *end) return;
@@ -28,10 +34,11 @@ void Conductor::stay(Lifetime& lifetime) {
       next_refill = refill_due(now);
     }
     meet_followers(end);
+    watch_slots(now);
     if (followers_ && followers_->over(nobody_lives(), request_.wait)) return;
     auto wake = end;
     const auto next_look = followers_ ? followers_->due() : std::nullopt;
-    for (const auto& next : {next_renewal, next_refill, next_look}) {
+    for (const auto& next : {next_renewal, next_refill, next_look, next_watch_}) {
       if (next && (!wake || *next < *wake)) wake = next;
     }
     if (period) {
@@ -51,6 +58,30 @@ void Conductor::stay(Lifetime& lifetime) {
       if (event->target < running_.size()) note_end(event->target);
       if (!anyone_left()) return;
     }
+  }
+}
+
+void Conductor::watch_slots(Moment now) {
+  if (!next_watch_ || now < *next_watch_) return;
+  next_watch_ = now + kWatchPeriod;
+  if (now >= members_due_) {
+    members_due_ = now + kMembersPeriod;
+    std::vector<vdso::PltWatch> watched;
+    for (const Running& running : running_) {
+      for (const Carrier& member : members_of(running)) {
+        const pid_t pid = member.process.pid();
+        const auto is_it = [&](const vdso::PltWatch& watch) { return watch.pid() == pid; };
+        if (std::any_of(watched.begin(), watched.end(), is_it)) continue;
+        const auto known = std::find_if(watched_.begin(), watched_.end(), is_it);
+        watched.push_back(known != watched_.end() ? *known : vdso::PltWatch(pid, request_.modules));
+      }
+    }
+    watched_ = std::move(watched);
+  }
+  // One that has ended, or cannot be looked at now, is looked at again.
+  for (vdso::PltWatch& watch : watched_) {
+    const auto led = watch.look();
+    if (led && *led != 0) events_.loaded(watch.pid(), *led);
   }
 }
 

@@ -12,6 +12,7 @@
 #include "agent/experiment/control.h"
 #include "agent/experiment/family.h"
 #include "agent/experiment/followers.h"
+#include "agent/vdso/plt_watch.h"
 
 namespace time_chaos::experiment {
 
@@ -75,6 +76,8 @@ class Conductor : public Control {
   [[nodiscard]] std::vector<int> asker_fds() const;
   void note_end(size_t target);
   [[nodiscard]] std::optional<Moment> refill_due(Moment now) const;
+  // PLT mode: what was loaded since the last look.
+  void watch_slots(Moment now);
   void renew_all(std::optional<Moment> end);
   [[nodiscard]] bool nobody_lives() const;
   bool anyone_left();
@@ -91,6 +94,9 @@ class Conductor : public Control {
   std::optional<SyscallSide> side_;
   std::optional<Followers> followers_;
   ScopedFd notice_;
+  std::optional<Moment> next_watch_;  // nothing: not in PLT mode
+  std::vector<vdso::PltWatch> watched_;
+  Moment members_due_;  // forked children are looked for less often
   Moment began_;
   bool stopped_ = false;
   Telemetry so_far_;  // what is only counted up

@@ -31,11 +31,11 @@ Result<syscalls::PtraceTarget> target_of(pid_t pid, const vdso::Found& found,
   target.pid = pid;
   target.maps = [page = std::move(page)] { return page->maps(); };
   if (!children) target.release = give_clock_back;
-  if (found.record.patch_count != 0) {
+  if (found.record.patch_count != 0 || found.slots) {
     target.vdso_start = found.record.vdso;
     target.vdso_end = found.record.vdso + found.record.vdso_size;
   }
-  target.slots = found.slots();
+  target.slots = found.call_slots();
   return target;
 }
 

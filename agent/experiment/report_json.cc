@@ -53,8 +53,11 @@ const char* raw_name(RawCalls raw) {
   return "off";
 }
 
-Json engines(bool detoured, RawCalls raw, bool hidden = false) {
-  return {{"vdso", detoured ? "detour" : (hidden ? "hidden" : "off")}, {"syscalls", raw_name(raw)}};
+Json engines(const char* vdso, RawCalls raw) {
+  return {{"vdso", vdso}, {"syscalls", raw_name(raw)}};
+}
+const char* vdso_name(bool plt, bool detoured, bool hidden = false) {
+  return plt ? "plt" : detoured ? "detour" : hidden ? "hidden" : "off";
 }
 
 Json checked(const std::vector<Checked>& seen) {
@@ -158,7 +161,9 @@ Json json(const PlannedTarget& planned, const ShiftRequest& request, const Sysca
           {"offset", clock::format_duration(planned_shift(planned, request))},
           {"offset_ns", planned_shift(planned, request).count()},
           {"map", clock::words(request.clocks)},
-          {"engines", engines(!planned.patches.empty(), choice.engine)},
+          {"engines", engines(vdso_name(planned.plt(), !planned.patches.empty()), choice.engine)},
+          {"slots", planned.slots},
+          {"modules", planned.modules},
           {"functions", functions(planned.patches)},
           {"stops_all_threads", planned.attach && planned.attach->needs_stopped_world()}};
 }
@@ -173,7 +178,9 @@ Json json(const Shifted& shifted) {
           {"offset", clock::format_duration(shifted.offset)},
           {"offset_ns", shifted.offset.count()},
           {"map", shifted.words},
-          {"engines", engines(!shifted.patches.empty(), shifted.raw_calls)},
+          {"engines", engines(vdso_name(shifted.plt, !shifted.patches.empty()), shifted.raw_calls)},
+          {"slots", shifted.slots},
+          {"modules", shifted.modules},
           {"functions", functions(shifted.patches)},
           {"stopped_us", microseconds(shifted.stopped)},
           {"world_stopped_us", span(shifted.world_stopped)},
@@ -232,8 +239,10 @@ Json json(const Carrier& carrier) {
             {"clock", clock::clock_name(map.clock)},
             {"shows", clock::is_monotonic(map.clock) ? reading_text(map.clock, map.shown)
                                                      : moment(map.shown, true)}}},
-          {"engines",
-           engines(carrier.found.record.patch_count != 0, raw_calls(carrier), carrier.executed)},
+          {"engines", engines(vdso_name(carrier.found.slots.has_value(),
+                                        carrier.found.record.patch_count != 0, carrier.executed),
+                              raw_calls(carrier))},
+          {"slots", carrier.found.led},
           {"deadlines", deadlines(carrier)},
           {"functions", functions(carrier.found.patches())},
           {"bpf", carrier.bpf ? bpf(*carrier.bpf) : Json(nullptr)},

@@ -1,5 +1,6 @@
 // The lines for people.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <time.h>
 
 #include <algorithm>
@@ -21,16 +22,45 @@ std::string what(clock::ClockSet clocks, const std::string& words) {
   return fmt::format("{} {}", clocks.text(), words);
 }
 
-std::string engines_text(bool detoured, RawCalls raw) {
+// `calls`: what serves what does not enter the kernel; empty: nothing.
+std::string engines_text(const std::string& calls_by, RawCalls raw) {
   const char* calls = raw == RawCalls::kBpf      ? "bpf"
                       : raw == RawCalls::kPtrace ? "syscalls by ptrace"
                                                  : "";
-  if (!detoured) return raw == RawCalls::kUntouched ? "no engine at work" : calls;
-  return raw == RawCalls::kUntouched ? "vdso detour" : fmt::format("vdso detour + {}", calls);
+  if (calls_by.empty()) return raw == RawCalls::kUntouched ? "no engine at work" : calls;
+  return raw == RawCalls::kUntouched ? calls_by : fmt::format("{} + {}", calls_by, calls);
+}
+
+constexpr const char* kDetour = "vdso detour";
+
+std::string slots_text(size_t slots, const std::string& modules) {
+  std::string text = fmt::format("plt, {} slot{}", slots, slots == 1 ? "" : "s");
+  return modules.empty() ? text : fmt::format("{} of {}", text, modules);
+}
+
+std::string joined(const std::vector<std::string>& names) {
+  return names.size() > 4 ? fmt::format("{} modules", names.size())
+                          : fmt::format("{}", fmt::join(names, " and "));
+}
+
+template <typename Target>
+std::string calls_by(const Target& target, bool plt) {
+  if (plt) return slots_text(target.slots, joined(target.modules));
+  return target.patches.empty() ? "" : kDetour;
+}
+
+std::string calls_by(const Carrier& carrier) {
+  if (const auto& slots = carrier.found.slots) {
+    std::string modules = slots->modules;
+    std::replace_if(
+        modules.begin(), modules.end(), [](char c) { return c < ' ' || c > '~'; }, '?');
+    return slots_text(carrier.found.led, modules.empty() ? "all modules" : modules);
+  }
+  return carrier.found.record.patch_count != 0 ? kDetour : "";
 }
 
 std::string engines_text(const Carrier& carrier) {
-  const std::string text = engines_text(carrier.found.record.patch_count != 0, raw_calls(carrier));
+  const std::string text = engines_text(calls_by(carrier), raw_calls(carrier));
   return carrier.executed ? text + " (vDSO hidden)" : text;
 }
 
@@ -163,7 +193,7 @@ std::string text(const PlannedTarget& planned, const ShiftRequest& request,
   std::string line = fmt::format("{} ({}): would show {}, {}, {}", planned.process.label(),
                                  threads(planned.threads),
                                  what(request.clocks.clocks, clock::words(request.clocks)),
-                                 engines_text(!planned.patches.empty(), choice.engine),
+                                 engines_text(calls_by(planned, planned.plt()), choice.engine),
                                  planned.only_calls     ? "nothing of it stopped"
                                  : needs_world(planned) ? "all threads stopped for a moment"
                                                         : "one thread stopped for a moment");
@@ -175,7 +205,7 @@ std::string text(const PlannedTarget& planned, const ShiftRequest& request,
 std::string text(const Shifted& shifted, bool verbose) {
   std::string line = fmt::format("{} {} ({}): {}, {}, {}", shifted.pid, shifted.command,
                                  threads(shifted.threads), what(shifted.clocks, shifted.words),
-                                 engines_text(!shifted.patches.empty(), shifted.raw_calls) +
+                                 engines_text(calls_by(shifted, shifted.plt), shifted.raw_calls) +
                                      (shifted.hidden ? " (vDSO hidden)" : ""),
                                  stop_text(shifted));
   line += check_text(shifted.checked);

@@ -66,6 +66,8 @@ struct ShiftRequest {
   bool force = false;  // suspend seccomp filters
   bool children = true;
   vdso::Detour detour = vdso::Detour::kAuto;
+  std::vector<std::string> modules =
+      {};  // whose slots are changed, for vdso::Detour::kPlt; empty: all
   SyscallEngine syscalls = SyscallEngine::kAuto;
 };
 

@@ -82,6 +82,12 @@ Result<PlannedTarget> plan(targets::Process process, const ShiftRequest& request
     target.takes_over = true;
     target.only_calls = !carrier->has_pages();
     target.bpf = carrier->bpf;
+    const bool plt = carrier->found.slots.has_value();
+    if (plt != (request.detour == vdso::Detour::kPlt)) {
+      return fail(Exit::kUnsupported,
+                  "an earlier experiment's monotonic clocks are kept ahead in it",
+                  fmt::format("use --engine-vdso {}", plt ? "plt" : "detour"));
+    }
   }
   if (carrier && carrier->has_pages()) target.found = carrier->found;
   TC_TRY(target.maps, plan_maps(request, current));
@@ -95,12 +101,21 @@ Result<PlannedTarget> plan(targets::Process process, const ShiftRequest& request
   }
   TC_TRY(target.only_calls, only_calls(pid, request, choice));
   if (target.only_calls) return target;
-  auto attach = vdso::make_plan(pid, memory, request.detour);
+  auto attach = vdso::make_plan(pid, memory, request.detour, request.modules);
   if (!attach && attach.error().kind() == Exit::kUnsupported && choice.engine == RawCalls::kBpf) {
     return fail(attach.error().with_remedy("--engine-vdso off shifts its system calls alone"));
   }
   TC_TRY(target.attach, std::move(attach));
   for (const auto& function : target.attach->functions) target.patches.push_back(function.record);
+  if (const auto& plt = target.attach->plt) {
+    target.slots = plt->scan.slots.size();
+    target.modules = plt->scan.modules;
+    if (target.slots == 0 && request.detach) {
+      return fail(
+          Exit::kUnsupported, "no module of it has slots for clock functions",
+          "leave out --detach, for those that are loaded later, or use --engine-vdso detour");
+    }
+  }
   return target;
 }
 
@@ -113,9 +128,13 @@ Status clear_away(PlannedTarget& target, const ShiftRequest& request) {
   if (target.found && target.found->state != vdso::State::kInert) {
     return fail(Exit::kFailed, "what an earlier agent left in it is still in use", "try again");
   }
-  if (target.found) return {};
+  if (target.found) {
+    if (target.found->slots.has_value() == (request.detour == vdso::Detour::kPlt)) return {};
+    return fail(Exit::kFailed, "inert code of an experiment by other means is still in use",
+                "try again");
+  }
   TC_TRY(const tracee::Memory memory, tracee::Memory::open(pid));
-  TC_TRY(target.attach, vdso::make_plan(pid, memory, request.detour));
+  TC_TRY(target.attach, vdso::make_plan(pid, memory, request.detour, request.modules));
   return {};
 }
 
@@ -136,10 +155,12 @@ Header header_for(const ShiftRequest& request, uint64_t twin) {
 
 // Where the detour is, or will be.
 VdsoRange detoured(const PlannedTarget& target) {
-  if (target.found && target.found->record.patch_count != 0 && !target.attach) {
+  const bool shifts =
+      target.found && (target.found->record.patch_count != 0 || target.found->slots);
+  if (shifts && !target.attach) {
     return {target.found->record.vdso, target.found->record.vdso + target.found->record.vdso_size};
   }
-  if (!target.attach || target.attach->functions.empty()) return {};
+  if (!target.attach || (target.attach->functions.empty() && !target.attach->plt)) return {};
   const uint64_t start = target.attach->vdso;
   return {start, start + target.attach->image.bytes().size()};
 }
@@ -186,7 +207,7 @@ Status turn_corner(vdso::ClockPage& page, PlannedTarget& target, const ShiftRequ
 Result<vdso::AttachReport> detour(PlannedTarget& target, const ShiftRequest& request,
                                   const Twin& twin, const clock::ClockMaps& maps,
                                   const Header& header) {
-  const vdso::AttachOptions options{request.force, twin};
+  const vdso::AttachOptions options{request.force, twin, request.modules};
   const pid_t pid = target.process.pid();
   if (target.found) return vdso::reuse(pid, *target.found, options, maps, header);
   return vdso::attach(pid, *target.attach, options, maps, header);
@@ -231,7 +252,8 @@ Result<std::vector<Checked>> check(PlannedTarget& target, const ShiftRequest& re
     TC_TRY(const auto found, vdso::find_experiment(target.process.pid()));
     if (!found) return fail(Exit::kFailed, "the experiment is not to be found in it");
     identity = target.page_identity = found->page_identity;
-    if (request.detour != vdso::Detour::kNone) {
+    const bool nothing_led = found->slots && found->led == 0;
+    if (request.detour != vdso::Detour::kNone && !nothing_led) {
       TC_TRY(auto seen, check_vdso(target.process.pid(), *found));
       checked.push_back(std::move(seen));
     }
@@ -272,6 +294,9 @@ Result<Shifted> shift(PlannedTarget& target, const ShiftRequest& request, Syscal
                                request.continued ? now : request.clocks.start.value_or(now));
   shifted.words = words_of(request);
   shifted.patches = report->patches;
+  shifted.plt = request.detour == vdso::Detour::kPlt && !target.only_calls;
+  shifted.slots = report->slots;
+  shifted.modules = target.modules;
   shifted.stopped = report->stopped;
   shifted.world_stopped = report->world_stopped;
   shifted.until = end_of(target.maps.maps, shifted.clocks);

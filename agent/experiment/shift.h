@@ -26,8 +26,14 @@ struct PlannedTarget {
   std::optional<BpfPlace> bpf;  // where it stands in a BPF engine already
   bool takes_over = false;      // an ended experiment, of which monotonic clocks were kept
   bool only_calls = false;      // its memory is not touched: the BPF engine alone serves it
+  size_t slots = 0;             // PLT mode: how many GOT slots
+  std::vector<std::string> modules = {};  // of these modules
   // Of its clock page, which forked children share; known when it is shifted.
   std::string page_identity = {};
+
+  [[nodiscard]] bool plt() const {
+    return attach ? attach->plt.has_value() : found && found->slots.has_value();
+  }
 };
 
 // What was done to one target, and what it was seen to read.
@@ -46,9 +52,12 @@ struct Shifted {
   std::vector<Checked> checked;
   clock::ClockSet kept;
   RawCalls raw_calls = RawCalls::kUntouched;
-  bool only_calls = false;  // nothing of it was stopped or written
-  bool hidden = false;      // its vDSO is hidden from it
-  std::string no_detour;    // why it is not detoured, where that was tried first
+  bool plt = false;                  // by GOT slots:
+  size_t slots = 0;                  // so many lead to us
+  std::vector<std::string> modules;  // of these modules
+  bool only_calls = false;           // nothing of it was stopped or written
+  bool hidden = false;               // its vDSO is hidden from it
+  std::string no_detour;             // why it is not detoured, where that was tried first
 };
 
 // Refuses what cannot be a target or carries a running experiment; plans the rest. Errors are

@@ -19,7 +19,7 @@ inline constexpr int kMaxPads = 3;
 // "tc-code1" and "tc-stub1", little-endian.
 inline constexpr uint64_t kRecordMagic = 0x3165646f632d6374;
 inline constexpr uint64_t kStubMagic = 0x31627574732d6374;
-inline constexpr uint32_t kRecordVersion = 1;
+inline constexpr uint32_t kRecordVersion = 2;
 
 // The vDSO functions that are detoured, in the order in which they are planned and reported.
 enum class Function : uint32_t { kClockGettime = 0, kGettimeofday = 1, kTime = 2 };
@@ -50,6 +50,7 @@ struct CodeRecord {
   uint64_t vdso_size = 0;
   PageRange pads[kMaxPads] = {};
   PatchRecord patches[kMaxFunctions] = {};
+  uint64_t plt = 0;  // PLT mode (plt.h): where its pages are, in the place of the first landing pad
 };
 static_assert(sizeof(CodeRecord) <= kPageSize - kRecordOffset);
 

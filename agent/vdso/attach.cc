@@ -14,6 +14,7 @@
 #include "agent/vdso/hold.h"
 #include "agent/vdso/jump.h"
 #include "agent/vdso/patch.h"
+#include "agent/vdso/plt_slots.h"
 #include "agent/vdso/recover.h"
 
 namespace time_chaos::vdso {
@@ -21,6 +22,15 @@ namespace {
 
 constexpr uint64_t kPage = payload::kPageSize;
 constexpr uint64_t kNoFd = static_cast<uint64_t>(-1);
+
+Status lead(pid_t pid, tracee::Memory& memory, const PltPlace& place,
+            const std::vector<std::string>& modules, AttachReport& report) {
+  TC_TRY(const SlotRun run, lead_slots(pid, memory, place, modules));
+  report.world_stopped = run.world_stopped;
+  TC_TRY(const auto slots, read_slots(memory, place));
+  report.slots = led_slots(memory, place, slots);
+  return {};
+}
 
 class Attach {
  public:
@@ -48,6 +58,9 @@ class Attach {
     }
     TC_TRY(const PatchRun patched, write_jumps(pid_, memory_, patches, moves));
     report_.world_stopped = patched.world_stopped;
+    if (plan_.plt) {
+      TC_CHECK(lead(pid_, memory_, {plan_.code, plan_.plt->place}, plan_.plt->asked, report_));
+    }
     report_.code = plan_.code;
     report_.patches = patches;
     return report_;
@@ -139,6 +152,10 @@ class Attach {
       first.tz_dsttime = zone.tz_dsttime;
       header(first);
     }));
+    if (plan_.plt) {
+      TC_CHECK(write_plt_pages(memory_, {plan_.code, plan_.plt->place}, plan_.plt->scan.library,
+                               plan_.plt->scan.program, plan_.plt->asked));
+    }
     TC_CHECK(memory_.write(plan_.code, plan_.code_page));
     TC_TRY(const auto code, memory_.read(plan_.code, kPage));
     if (code != plan_.code_page) return fail(Exit::kFailed, "the code page is not as written");
@@ -219,6 +236,11 @@ Result<AttachReport> reuse(pid_t pid, const Found& found, const AttachOptions& o
     TC_CHECK(check_still_inert(pid, found, memory));
     begun = true;
     TC_CHECK(page.publish(clock::identity_maps(), header));
+    if (found.slots) {
+      TC_CHECK(hold.write(memory, [&] { return set_active(memory, found.plt(), true); }));
+      TC_CHECK(lead(pid, memory, found.plt(), options.modules, report));
+      return PatchRun{report.world_stopped};
+    }
     return write_jumps(pid, memory, report.patches, {});
   });
   if (patched) {

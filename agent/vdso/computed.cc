@@ -71,9 +71,9 @@ class Comparison {
   // The way from the payload back to the real clock_gettime.
   Status check_prologue() {
     TC_TRY(const auto image, elf::VdsoImage::parse(original_));
-    TC_TRY(const Prologue prologue, read_prologue(image, image_.clock_gettime - image_.block.vdso));
+    TC_TRY(const Prologue prologue, read_prologue(image, image_.original - image_.block.vdso));
     const uint64_t at = found_.code + payload::original_offset();
-    TC_TRY(const Bytes moved, relocated(prologue, image_.clock_gettime, at));
+    TC_TRY(const Bytes moved, relocated(prologue, image_.original, at));
     if (stands_at(at, moved)) return {};
     return fail(Exit::kFailed, "its copy of clock_gettime's first bytes is not as written");
   }

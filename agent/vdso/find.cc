@@ -73,7 +73,7 @@ void add_code_and_clock_page(const targets::Mappings& mappings, uint64_t code,
 }
 
 void add_more_slots(const targets::Mappings& mappings, const tracee::Memory& memory, Found* found) {
-  for (const auto& pages : tracee::find_more_pages(mappings, memory, found->slots())) {
+  for (const auto& pages : tracee::find_more_pages(mappings, memory, found->call_slots())) {
     found->pages.push_back({pages.start, pages.size});
     found->more_slots.push_back(tracee::slots_of_pages(pages.start, pages.size));
   }
@@ -104,8 +104,17 @@ Result<std::optional<Found>> find_by_record(const targets::Mappings& mappings,
     TC_TRY(found.page, memory.read_value<tc_clock_page>(mapping.start));
     make_printable(found.page.experiment);
     TC_TRY(found.state, state_of(memory, *record));
+    if (record->plt != 0 && record->plt == record->pads[0].start) {
+      // They go before the code page does; then all slots have been put back.
+      if (auto table = read_slot_table(memory, found.plt())) found.slots = *table;
+      if (const auto slots = read_slots(memory, found.plt())) {
+        found.led = led_slots(memory, found.plt(), *slots);
+      }
+      if (found.slots && found.slots->active != 0) found.state = State::kShifted;
+    }
     // Without a detour the pages are all there is: they are in force while they carry a name.
-    if (record->patch_count == 0 && found.page.experiment[0] != '\0') found.state = State::kShifted;
+    if (record->patch_count == 0 && record->plt == 0 && found.page.experiment[0] != '\0')
+      found.state = State::kShifted;
     add_mapped(mappings, record->pads, &found.pages);
     add_more_slots(mappings, memory, &found);
     add_code_and_clock_page(mappings, at, &found.pages);
@@ -116,13 +125,13 @@ Result<std::optional<Found>> find_by_record(const targets::Mappings& mappings,
 
 }  // namespace
 
-std::vector<tracee::SlotRange> Found::slots() const {
-  std::vector<tracee::SlotRange> slots;
+std::vector<tracee::SlotRange> Found::call_slots() const {
+  std::vector<tracee::SlotRange> ranges;
   for (const payload::PageRange& room : payload::free_space()) {
-    slots.push_back({code + room.start, room.size});
+    ranges.push_back({code + room.start, room.size});
   }
-  slots.insert(slots.end(), more_slots.begin(), more_slots.end());
-  return slots;
+  ranges.insert(ranges.end(), more_slots.begin(), more_slots.end());
+  return ranges;
 }
 
 Result<std::optional<Found>> find_experiment(pid_t pid) {

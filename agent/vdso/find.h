@@ -11,11 +11,12 @@
 #include "agent/payload/layout.h"
 #include "agent/tracee/call_slot.h"
 #include "agent/vdso/plan.h"
+#include "agent/vdso/plt_slots.h"
 
 namespace time_chaos::vdso {
 
 enum class State {
-  kShifted,  // detoured
+  kShifted,  // detoured, or some of its slots lead to us
   kInert,    // the vDSO's bytes are as before; our code is still mapped
   kRemnant,  // an agent died before it was done; nothing is shifted
 };
@@ -31,14 +32,17 @@ struct Found {
   std::vector<payload::PageRange> pages;
   std::vector<tracee::SlotRange> more_slots;
   StubPlace stub;
-  bool stub_written = false;  // the end of the vDSO is not all zero
+  std::optional<payload::SlotTable> slots;  // PLT mode
+  size_t led = 0;                           // how many of them lead to us
+  bool stub_written = false;                // the end of the vDSO is not all zero
 
   [[nodiscard]] uint64_t clock_page() const { return code + payload::kClockPageOffset; }
   [[nodiscard]] std::vector<payload::PatchRecord> patches() const {
     return {record.patches, record.patches + record.patch_count};
   }
+  [[nodiscard]] PltPlace plt() const { return {code, record.plt}; }
   // Room for calls with a replaced argument: in the code page, and what was mapped for more.
-  [[nodiscard]] std::vector<tracee::SlotRange> slots() const;
+  [[nodiscard]] std::vector<tracee::SlotRange> call_slots() const;
 };
 
 // Nothing when the process carries nothing of ours. Errors only where it cannot be looked at.

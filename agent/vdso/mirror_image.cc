@@ -55,6 +55,7 @@ Result<MirrorImage> read_image(pid_t pid, const Found* found) {
   const auto bytes = vdso.image.bytes();
   image.vdso_bytes.assign(bytes.begin(), bytes.end());
   image.clock_gettime = entry_of(vdso, Function::kClockGettime);
+  image.original = image.clock_gettime;
   image.gettimeofday = entry_of(vdso, Function::kGettimeofday);
   image.time = entry_of(vdso, Function::kTime);
   if (image.clock_gettime == 0 || image.gettimeofday == 0) {
@@ -63,7 +64,14 @@ Result<MirrorImage> read_image(pid_t pid, const Found* found) {
   if (found == nullptr) return image;
 
   image.patches = found->patches();
+  if (found->slots) {
+    // What its slots lead to. A vDSO without time() has no need of ours.
+    image.clock_gettime = found->code + payload::hook_offset(Function::kClockGettime);
+    image.gettimeofday = found->code + payload::hook_offset(Function::kGettimeofday);
+    image.time = found->code + payload::hook_offset(Function::kTime);
+  }
   for (const payload::PageRange& page : found->pages) {
+    if (found->slots && page.start == found->record.plt) continue;  // the C library's conventions
     if (page.size > kMostPiece) {
       return fail(Exit::kFailed, fmt::format("its record names {} bytes at {:#x} as a landing pad",
                                              page.size, page.start));

@@ -43,6 +43,7 @@ struct MirrorImage {
   uint64_t clock_gettime = 0;
   uint64_t gettimeofday = 0;
   uint64_t time = 0;
+  uint64_t original = 0;  // the vDSO's clock_gettime
 };
 
 // `found`: nullptr for the vDSO alone.

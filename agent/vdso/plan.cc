@@ -37,11 +37,22 @@ class Planner {
       return fail(Exit::kUnsupported, "no free page within 1.5 GiB of its vDSO");
     }
     plan_.code = *code;
+    if (plan_.plt) TC_CHECK(place_slots());
     TC_CHECK(fill_code_page());
     return std::move(plan_);
   }
 
  private:
+  Status place_slots() {
+    // Apart from the code page: mappings that adjoin and are alike become one.
+    placement_.reserve({plan_.code - kPage, 4 * kPage});
+    const auto place = placement_.find_near(plan_.vdso, payload::kPltSize);
+    if (!place) return fail(Exit::kUnsupported, "no free pages within 1.5 GiB of its vDSO");
+    plan_.plt->place = *place;
+    plan_.pads.push_back({*place, payload::kPltSize});
+    return {};
+  }
+
   Status add_function(Function f) {
     const auto symbol = plan_.image.function(payload::function_symbol(f));
     if (!symbol) {
@@ -110,7 +121,8 @@ class Planner {
     record.vdso = plan_.vdso;
     record.vdso_size = plan_.image.bytes().size();
     std::copy(plan_.pads.begin(), plan_.pads.end(), record.pads);
-    if (detour_ == Detour::kNone) plan_.functions.clear();
+    if (plan_.plt) record.plt = plan_.plt->place;
+    if (detour_ == Detour::kNone || plan_.plt) plan_.functions.clear();
     uint64_t slot = (code.size() + kMovedSlot - 1) & ~(kMovedSlot - 1);
     for (FunctionPlan& function : plan_.functions) {
       TC_CHECK(finish_record(function, slot));
@@ -159,6 +171,7 @@ class Planner {
 }  // namespace
 
 bool AttachPlan::needs_stopped_world() const {
+  if (plt) return !plt->scan.slots.empty();
   return std::any_of(functions.begin(), functions.end(),
                      [](const auto& f) { return f.method == Method::kFiveBytes; });
 }
@@ -177,10 +190,15 @@ Result<Vdso> read_vdso(const targets::Mappings& mappings, const tracee::Memory& 
   return Vdso{mapping->start, std::move(image), stub};
 }
 
-Result<AttachPlan> make_plan(pid_t pid, const tracee::Memory& memory, Detour detour) {
+Result<AttachPlan> make_plan(pid_t pid, const tracee::Memory& memory, Detour detour,
+                             const std::vector<std::string>& modules) {
   TC_TRY(const targets::Mappings mappings, targets::Mappings::read(pid));
   TC_TRY(Vdso vdso, read_vdso(mappings, memory));
   AttachPlan plan{std::move(vdso.image), vdso.start, 0, {}, {}, {}, vdso.stub};
+  if (detour == Detour::kPlt) {
+    TC_TRY(SlotScan scan, scan_slots(pid, memory, modules));
+    plan.plt = PltPlan{0, modules, std::move(scan)};
+  }
   return Planner(std::move(plan), Placement(mappings, stack_limit_of(pid)), detour).make();
 }
 

@@ -3,6 +3,8 @@
 
 #include <sys/types.h>
 
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "agent/base/error.h"
@@ -10,6 +12,7 @@
 #include "agent/payload/layout.h"
 #include "agent/targets/mappings.h"
 #include "agent/tracee/memory.h"
+#include "agent/vdso/plt_scan.h"
 #include "agent/vdso/prologue.h"
 #include "agent/vdso/run_stub.h"
 
@@ -31,6 +34,13 @@ struct FunctionPlan {
   payload::PatchRecord record;
 };
 
+// The slots that are led to our functions, instead of a detour.
+struct PltPlan {
+  uint64_t place = 0;              // of payload/plt.h's pages
+  std::vector<std::string> asked;  // modules; empty: all
+  SlotScan scan;
+};
+
 struct AttachPlan {
   elf::VdsoImage image;
   uint64_t vdso = 0;
@@ -39,6 +49,7 @@ struct AttachPlan {
   std::vector<FunctionPlan> functions;
   std::vector<uint8_t> code_page;  // its whole contents, record included
   StubPlace stub;
+  std::optional<PltPlan> plt = {};  // Detour::kPlt
 
   [[nodiscard]] uint64_t clock_page() const { return code + payload::kClockPageOffset; }
   [[nodiscard]] bool needs_stopped_world() const;
@@ -57,9 +68,12 @@ enum class Detour {
   kAuto,      // one byte wherever it can be
   kFiveByte,  // five bytes everywhere: for the tests and for measuring
   kNone,      // only the pages, for an experiment whose vDSO calls are left alone
+  kPlt,       // the pages, and GOT slots that lead to them
 };
 
 // kUnsupported with the reason where the vDSO cannot be detoured.
-Result<AttachPlan> make_plan(pid_t pid, const tracee::Memory& memory, Detour detour);
+// `modules`: whose slots, for kPlt; empty: all.
+Result<AttachPlan> make_plan(pid_t pid, const tracee::Memory& memory, Detour detour,
+                             const std::vector<std::string>& modules = {});
 
 }  // namespace time_chaos::vdso

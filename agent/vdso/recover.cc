@@ -10,6 +10,7 @@
 #include "agent/vdso/clock_page.h"
 #include "agent/vdso/hold.h"
 #include "agent/vdso/patch.h"
+#include "agent/vdso/plt_copies.h"
 #include "agent/vdso/references.h"
 #include "agent/vdso/run_stub.h"
 
@@ -43,6 +44,11 @@ class Recover {
     found_ = std::move(*found);
     TC_TRY(const PatchRun restored, restore_bytes(pid_, memory_, found_.patches()));
     report_.world_stopped = restored.world_stopped;
+    if (found_.slots) {
+      TC_TRY(const SlotRun slots, restore_slots(pid_, memory_, found_.plt()));
+      report_.world_stopped = slots.world_stopped;
+      TC_CHECK(hold.write(memory_, [&] { return set_active(memory_, found_.plt(), false); }));
+    }
     report_.bytes_restored = true;
     // From here on a failure leaves inert code behind, no more.
     if (auto unmapped = unmap(hold); !unmapped) {
@@ -58,6 +64,7 @@ class Recover {
     // The place of the stub, too: an agent that was killed may have left a thread in it.
     Ranges ranges = code_ranges();
     const bool left_over = found_.stub_written;
+    if (found_.slots) TC_CHECK(check_no_copies(pid_, memory_, found_.plt()));
     if (left_over) ranges.push_back({found_.stub.address, found_.stub.size});
     TC_CHECK(check_unreferenced(pid_, memory_, ranges));
     if (left_over) TC_CHECK(look_again());
@@ -186,7 +193,7 @@ class Recover {
 // that the clocks show real time. A living agent that follows them sees to that itself; then, and
 // where nobody mapped any, no slot is in use, and nobody is stopped.
 void begin_waits_anew(pid_t pid, const Found& found, bool bpf) {
-  const auto slots = found.slots();
+  const auto slots = found.call_slots();
   const auto memory = tracee::Memory::open(pid);
   if (bpf || (memory && tracee::any_in_use(*memory, slots)))
     (void)tracee::begin_waits_anew(pid, slots);

@@ -145,9 +145,20 @@ TEST(Engines, AreTakenAsAsked) {
   EXPECT_EQ(request.syscalls, experiment::SyscallEngine::kBpf);
 }
 
+TEST(Engines, PltLeavesRawSystemCallsAlone) {
+  experiment::ShiftRequest request;
+  ASSERT_TRUE(parse("--engine-vdso plt --module liba.so --module b").engines.apply(request));
+  EXPECT_EQ(request.detour, vdso::Detour::kPlt);
+  EXPECT_THAT(request.modules, testing::ElementsAre("liba.so", "b"));
+  EXPECT_EQ(request.syscalls, experiment::SyscallEngine::kOff);
+  request = {};
+  ASSERT_TRUE(parse("--engine-vdso plt --engine-syscalls ptrace").engines.apply(request));
+  EXPECT_EQ(request.syscalls, experiment::SyscallEngine::kPtrace);
+}
+
 TEST(Engines, RefuseWhatIsNotKnownAndNoEngineAtAll) {
-  for (const char* line : {"--engine-vdso plt", "--engine-syscalls magic", "--patch three-byte",
-                           "--engine-vdso off --engine-syscalls off"}) {
+  for (const char* line : {"--engine-vdso got", "--module libfoo.so", "--engine-syscalls magic",
+                           "--patch three-byte", "--engine-vdso off --engine-syscalls off"}) {
     experiment::ShiftRequest request;
     const auto applied = parse(line).engines.apply(request);
     ASSERT_FALSE(applied) << line;

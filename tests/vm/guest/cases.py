@@ -15,6 +15,10 @@ CASES = [
     Shift("system calls only", ("mixed",), ("--engine-vdso", "off"), vdso=False, boots=("tsc", "hpet")),
     Shift("vdso only", ("vdso", "mixed"), ("--engine-syscalls", "off"), engines="off"),
     Shift("ptrace asked for by name", ("mixed", "raw"), ("--engine-syscalls", "ptrace"), engines="ptrace"),
+    # What the slots lead to calls the vDSO, and for system calls the kernel first: shifted once all the same.
+    Shift("GOT slots", ("vdso", "mixed"), ("--engine-vdso", "plt"), engines="off", boots=("tsc", "hpet"), plt=True),
+    Shift("GOT slots and bpf", ("vdso", "mixed"), ("--engine-vdso", "plt", "--engine-syscalls", "bpf"),
+          boots=("tsc", "hpet"), plt=True),
     # Booted with vdso=0: there is nothing to detour, every reading is a system call.
     Shift("no vDSO", ("mixed", "go", "python"), vdso=False, boots=("novdso",)),
     # Secure Boot's lockdown forbids BPF to write memory: ptrace serves, and the agent says so.

@@ -18,7 +18,7 @@ HOLD = 0.4  # seconds, at least, for which programs are shifted
 class Shift:
     # A plain class: the module dataclasses takes half a second to import on an emulated processor.
     def __init__(self, name, targets, flags=(), shift=-HOUR, then_set=None, engines="bpf", vdso=True,
-                 boots=("tsc",), says=(), threads=2):
+                 boots=("tsc",), says=(), threads=2, plt=False):
         self.name = name
         self.targets = targets      # kinds of watch programs
         self.flags = flags          # of the agent, besides the offset
@@ -29,6 +29,7 @@ class Shift:
         self.boots = boots          # in which boots of a kernel the case runs
         self.says = says            # what the agent must say
         self.threads = threads
+        self.plt = plt              # GOT slots instead of the vDSO, those of syscall(2) too
 
 
 def is_system_call(way):
@@ -49,6 +50,8 @@ def ends_in_kernel(way):
 
 
 def shifted_ways(shift, way):
+    if shift.plt:
+        return True
     if shift.vdso and not is_system_call(way):
         return True
     if shift.engines == "off" or not ends_in_kernel(way):
@@ -58,9 +61,11 @@ def shifted_ways(shift, way):
     return shift.engines == "ptrace" or not bpf_cannot_shift(way)
 
 
-def wait_until_shifted(agent, targets, engines="bpf", vdso=True):
+def wait_until_shifted(agent, targets, engines="bpf", vdso=True, plt=False):
     """Returns when the agent has said of every target that it is shifted, by these engines."""
     words = {"bpf": "vdso detour + bpf" if vdso else "bpf", "ptrace": "ptrace", "off": "vdso detour"}[engines]
+    if plt:
+        words = " + bpf" if engines == "bpf" else ": wall -1h, plt, "
     for target in targets:
         agent.wait_for(lambda line: line.startswith(f"{target.pid} "))
     agent.wait_for(lambda _: sum(line.startswith("checked:") for line in agent.lines) >= len(targets))
@@ -125,7 +130,7 @@ def run(shift):
         bystander = stage.watch("mixed", 1)
         started = now()
         agent = stage.agent(targets, f"--offset={shift.shift}s", *shift.flags)
-        wait_until_shifted(agent, targets, shift.engines, shift.vdso)
+        wait_until_shifted(agent, targets, shift.engines, shift.vdso, shift.plt)
         moments = [(started, now())]
         for words in shift.says:
             check(words in agent.text(), f'the agent does not say "{words}":\n{agent.text()}')

@@ -1,0 +1,373 @@
+#!/usr/bin/env python3
+"""PLT mode on real programs: one library lives in another time and the others do not, whatever its
+slots are like, however late it is loaded; and every slot is as before at the end, also when the agent
+was killed at any step. And the README's example as it is printed there.
+
+    plt_test.py BUILD_DIRECTORY [TEST...]
+"""
+
+import json
+import os
+import pathlib
+import re
+import select
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+HERE = ROOT / "tests" / "plt"
+BUILD = pathlib.Path(sys.argv.pop(1)).resolve()
+PROGRAM = BUILD / "time-chaos"
+KILLER = BUILD / "tests" / "live" / "targets" / "libkillat.so"
+HOUR = 3600
+
+
+def run(command, **more):
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True,
+                          timeout=100, check=False, **more)
+    if done.returncode != 0:
+        raise AssertionError(f"{command}: exit {done.returncode}\n{done.stdout}{done.stderr}")
+    return done.stdout
+
+
+def time_chaos(*words, code=0, **more):
+    done = subprocess.run([PROGRAM, *map(str, words)], capture_output=True, text=True, timeout=60,
+                          check=False, **more)
+    if done.returncode != code:
+        raise AssertionError(f"{words}: exit {done.returncode}\n{done.stdout}{done.stderr}")
+    return done.stdout + done.stderr
+
+
+def events(*words, **more):
+    return [json.loads(line) for line in time_chaos(*words, "--json", **more).splitlines()]
+
+
+class Target:
+    """The program, and what it prints."""
+
+    def __init__(self, directory, name="program", threads=0, environment=None):
+        self.process = subprocess.Popen([directory / name, str(threads)], cwd=directory,
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        env=environment, bufsize=0)
+        self.pid = self.process.pid
+        self.rest = b""
+
+    def tell(self, command):
+        self.process.stdin.write(command.encode() + b"\n")
+
+    def lines(self, seconds):
+        """What it prints from now on."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            if not select.select([self.process.stdout], [], [], left)[0]:
+                continue
+            got = os.read(self.process.stdout.fileno(), 1 << 16)
+            if not got:
+                raise AssertionError(f"the program ended: {self.process.wait()}")
+            *whole, self.rest = (self.rest + got).split(b"\n")
+            yield from (line.decode().split() for line in whole)
+
+    def shifts(self, seconds=0.3, pid=None):
+        """By library, the set of whole hours that its readings are ahead."""
+        for _ in self.lines(0.06):
+            pass  # what was on its way
+        seen = {}
+        for who, name, *fields in self.lines(seconds):
+            if int(who) != (pid or self.pid):
+                continue
+            values = fields
+            if "bad" in fields:
+                values, bad = fields[:fields.index("bad")], fields[fields.index("bad") + 1:]
+                if bad != ["0", "0"]:
+                    raise AssertionError(f"{name}: bad {bad}")
+            now = time.time()
+            for value in values:
+                off = int(value) - now
+                hours = round(off / HOUR)
+                if abs(off - hours * HOUR) > 5:
+                    raise AssertionError(f"{name} reads {value}, now it is {now}")
+                seen.setdefault(name, set()).add(hours)
+        return seen
+
+    def end(self):
+        self.process.stdin.close()
+        self.process.stdout.close()
+        self.process.kill()
+        self.process.wait()
+
+
+class Facts:
+    """What an attach could leave behind."""
+
+    def __init__(self, pid):
+        maps = pathlib.Path(f"/proc/{pid}/maps").read_text(encoding="ascii").splitlines()
+        self.maps = [line for line in maps if "[heap]" not in line and "[stack]" not in line]
+        self.fds = sorted(os.listdir(f"/proc/{pid}/fd"))
+        self.slots = {}
+        with open(f"/proc/{pid}/mem", "rb") as memory:
+            # Where slots are: in what is private of files, relocated read-only or writable; and all code.
+            for line in maps:
+                fields = line.split()
+                if len(fields) < 6 or not fields[5].startswith("/") or fields[1] == "---p":
+                    continue
+                begin, end = (int(word, 16) for word in fields[0].split("-"))
+                if "libc" in fields[5] and fields[1] == "rw-p":
+                    continue  # its own variables
+                memory.seek(begin)
+                self.slots[line] = memory.read(end - begin)
+
+
+class PltTest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.holder = tempfile.TemporaryDirectory()
+        cls.dir = pathlib.Path(cls.holder.name)
+        cls.build(cls.dir, "cc")
+
+    @classmethod
+    def build(cls, directory, compiler, flags=(), link=()):
+        directory.mkdir(exist_ok=True)
+        common = [compiler, "-O2", "-Wall", "-Wextra", "-Werror", *flags]
+        for name in ("one", "two", "late"):
+            run([*common, "-shared", "-fPIC", *link, f"-DREAD={name}", f"-DKEEP=keep_{name}",
+                 f'-DNAME="{name}"', HERE / "module.c", "-o", directory / f"lib{name}.so"])
+        run([*common, "-pthread", HERE / "program.c", "-o", directory / "program", "-L", directory,
+             "-lone", "-ltwo", "-ldl", *link, "-Wl,-rpath,$ORIGIN"])
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.holder.cleanup()
+
+    def start(self, directory=None, **more):
+        target = Target(directory or self.dir, **more)
+        self.addCleanup(target.end)
+        self.assertEqual(target.shifts(0.2)["one"], {0})
+        return target
+
+    def detach(self, target, *more):
+        return events("agent", "--pid", target.pid, "--offset", "1h", "--detach", "--engine-vdso",
+                      "plt", *more)[-1]
+
+    def recover(self, target):
+        return events("recover", "--pid", target.pid)[-1]
+
+    def assert_same(self, before, pid):
+        after = Facts(pid)
+        self.assertEqual(before.maps, after.maps)
+        self.assertEqual(before.fds, after.fds)
+        for line, content in before.slots.items():
+            self.assertEqual(content, after.slots[line], f"other bytes in {line}")
+
+    def there_and_back(self, directory, **more):
+        target = self.start(directory, **more)
+        before = Facts(target.pid)
+        shifted = self.detach(target, "--module", "libone.so")
+        self.assertEqual(shifted["engines"], {"vdso": "plt", "syscalls": "off"})
+        self.assertEqual(shifted["modules"], ["libone.so"])
+        self.assertGreaterEqual(shifted["slots"], 4)
+        self.assertEqual(shifted["checked"][0]["engine"], "plt")
+        self.assertEqual(target.shifts(), {"one": {1}, "two": {0}})
+        events("set", "--pid", target.pid, "--offset", "-2h")
+        self.assertEqual(target.shifts(), {"one": {-2}, "two": {0}})
+        status = events("status", "--pid", target.pid)[0]["targets"][0]
+        self.assertEqual(status["engines"]["vdso"], "plt")
+        self.assertEqual(status["slots"], shifted["slots"])
+        recovered = self.recover(target)
+        self.assertEqual(target.shifts(), {"one": {0}, "two": {0}})
+        self.assertEqual((recovered["bytes"], recovered["mappings"]), ("as before", "unmapped"))
+        self.assert_same(before, target.pid)
+        return target
+
+    def test_one_library_of_two(self):
+        self.there_and_back(self.dir, threads=3)
+
+    def test_read_only_slots(self):
+        directory = self.dir / "relro"
+        self.build(directory, "cc", link=["-Wl,-z,relro,-z,now"])
+        self.there_and_back(directory)
+
+    def test_slots_that_are_loaded(self):
+        directory = self.dir / "noplt"
+        self.build(directory, "cc", flags=["-fno-plt"])
+        self.there_and_back(directory, threads=1)
+
+    def test_musl(self):
+        if shutil.which("musl-gcc") is None:
+            self.skipTest("no musl-gcc")
+        directory = self.dir / "musl"
+        self.build(directory, "musl-gcc")
+        self.there_and_back(directory)
+
+    def test_unbound_slots(self):
+        """Of a library that has been loaded and not been used: its slots lead to the loader."""
+        directory = self.dir / "lazy"
+        self.build(directory, "cc", link=["-Wl,-z,lazy"])
+        target = self.start(directory)
+        target.tell("load late")
+        shifted = None
+        for _ in target.lines(0.05):
+            if shifted is None:  # at once; its first reading may come before or after
+                shifted = self.detach(target, "--module", "liblate.so")
+        self.assertEqual(target.shifts()["late"], {1})
+        self.assertEqual(target.shifts()["one"], {0})
+        self.recover(target)
+        self.assertEqual(target.shifts()["late"], {0})
+
+    def test_all_modules_and_what_is_loaded_later(self):
+        target = self.start(threads=1)
+        agent = subprocess.Popen([PROGRAM, "agent", "--pid", str(target.pid), "--offset", "1h",
+                                  "--engine-vdso", "plt", "--json"], stdout=subprocess.PIPE, text=True)
+        self.addCleanup(agent.stdout.close)
+        self.addCleanup(agent.wait)
+        self.addCleanup(agent.kill)
+        self.assertEqual(json.loads(agent.stdout.readline())["event"], "shifted")
+        self.assertEqual(target.shifts(), {"one": {1}, "two": {1}})
+        before = None
+        for _ in range(3):  # the same place, and the same slots, again and again
+            target.tell("load late")
+            loaded = json.loads(agent.stdout.readline())
+            self.assertEqual((loaded["event"], loaded["slots"]), ("loaded", 4))
+            self.assertEqual(target.shifts()["late"], {1})
+            count = events("status", "--pid", target.pid)[0]["targets"][0]["slots"]
+            self.assertEqual(count, before or count)
+            before = count
+            target.tell("unload")
+            self.assertEqual(target.shifts(), {"one": {1}, "two": {1}})
+        agent.send_signal(signal.SIGINT)
+        self.assertEqual(agent.wait(), 0)
+        self.assertEqual(target.shifts(), {"one": {0}, "two": {0}})
+
+    def test_forked_children(self):
+        target = self.start()
+        self.detach(target, "--module", "libtwo.so")
+        target.tell("fork")
+        child = next(int(who) for who, *_ in target.lines(5) if int(who) != target.pid)
+        self.assertEqual(target.shifts(pid=child), {"one": {0}, "two": {1}})
+        events("set", "--pid", target.pid, "--offset", "3h")
+        self.assertEqual(target.shifts(pid=child)["two"], {3})
+        events("recover", "--pid", target.pid, "--pid", child)
+        self.assertEqual(target.shifts(pid=child), {"one": {0}, "two": {0}})
+        self.assertEqual(target.shifts(), {"one": {0}, "two": {0}})
+        os.kill(child, signal.SIGKILL)
+
+    def test_a_kept_copy(self):
+        """Of an address that the program took from a slot: our pages stay as long as it may be used."""
+        target = self.start(self.dir)
+        before = Facts(target.pid)
+        self.detach(target)
+        target.tell("keep")
+        self.assertEqual(target.shifts()["kept"], {1})
+        recovered = self.recover(target)
+        self.assertEqual(recovered["mappings"], "kept")
+        self.assertIn("copy", recovered["why_kept"])
+        self.assertEqual(target.shifts(), {"one": {0}, "two": {0}, "kept": {0}})
+        self.detach(target)  # the same pages again
+        self.assertEqual(target.shifts(), {"one": {1}, "two": {1}, "kept": {1}})
+        self.recover(target)
+        target.tell("forget")
+        self.assertEqual(target.shifts(), {"one": {0}, "two": {0}})
+        self.assertEqual(self.recover(target)["mappings"], "unmapped")
+        self.assertEqual(Facts(target.pid).maps, before.maps)
+
+    def test_with_raw_system_calls(self):
+        """What another engine shifts is shifted once."""
+        target = self.start()
+        agent = subprocess.Popen([PROGRAM, "agent", "--pid", str(target.pid), "--offset", "1h",
+                                  "--engine-vdso", "plt", "--module", "libone.so", "--json",
+                                  "--engine-syscalls", "ptrace"], stdout=subprocess.PIPE, text=True)
+        self.addCleanup(agent.stdout.close)
+        self.addCleanup(agent.wait)
+        while json.loads(agent.stdout.readline())["event"] != "following":
+            pass
+        shifts = target.shifts(1)
+        self.assertEqual(shifts["one"], {1})
+        self.assertEqual(shifts["two"], {0, 1})  # by its system calls
+        agent.send_signal(signal.SIGINT)
+        self.assertEqual(agent.wait(), 0)
+        self.assertEqual(target.shifts(), {"one": {0}, "two": {0}})
+
+    def test_refusals(self):
+        target = self.start()
+        before = Facts(target.pid)
+        shift = ("agent", "--pid", target.pid, "--offset", "1h", "--engine-vdso")
+        self.assertIn("libnot.so", time_chaos(*shift, "plt", "--module", "libnot.so", code=4))
+        self.assertIn("--module", time_chaos(*shift, "detour", "--module", "libone.so", code=2))
+        self.assertIn("plt", time_chaos(*shift, "got", code=2))
+        self.assertIn("libraries", time_chaos("run", "--offset", "1h", "--engine-vdso", "plt", "--",
+                                              "true", code=2))
+        planned = events(*shift, "plt", "--module", "libone.so", "--dry-run")[-1]
+        self.assertEqual((planned["event"], planned["slots"]), ("planned", 4))
+        self.assert_same(before, target.pid)
+        static = self.dir / "static"
+        run(["cc", "-static", "-x", "c", "-", "-o", static], input="#include <unistd.h>\nint main(void) "
+            "{ pause(); }\n")
+        with subprocess.Popen([static]) as process:
+            time.sleep(0.1)
+            line = time_chaos("agent", "--pid", process.pid, "--offset", "1h", "--engine-vdso", "plt",
+                              code=5)
+            process.kill()
+        self.assertRegex(line, r"^time-chaos: cannot shift .* linked statically.*\n$")
+
+    def test_a_killed_agent(self):
+        """At every step of an attach and of a recovery: the program goes on, and all is put back."""
+        target = self.start(threads=1)
+        pid = str(target.pid)
+        before = Facts(target.pid)
+        counts = self.dir / "counts"
+        attach = ["agent", "--pid", pid, "--offset", "1h", "--detach", "--engine-vdso", "plt"]
+        recover = ["recover", "--pid", pid]
+        for words in (attach, recover):
+            step = 0
+            while True:
+                step += 1
+                when = "before" if step % 2 else "after"
+                if words is recover:
+                    time_chaos(*attach)
+                counts.write_bytes(bytes(32))
+                done = subprocess.run(
+                    [PROGRAM, *words], capture_output=True, check=False, timeout=60,
+                    env=dict(os.environ, LD_PRELOAD=str(KILLER), KILL_COUNT_FILE=str(counts),
+                             KILL_AT=str(step), KILL_WHEN=when))
+                for _, name, *fields in target.lines(0.03):
+                    self.assertEqual(fields[-2:], ["0", "0"], name)
+                time_chaos(*recover)
+                if done.returncode == 0:
+                    break
+                self.assertEqual(done.returncode, -signal.SIGKILL, done.stderr)
+            made = struct.unpack("4Q", counts.read_bytes())[0]
+            self.assertGreater(made, 10)
+            self.assertEqual(target.shifts(), {"one": {0}, "two": {0}})
+            # A thread that a killed agent has left in it may need a moment to leave.
+            self.assert_same(before, target.pid)
+
+    def test_readme(self):
+        """The section's blocks, one behind the other: a program named in its first line is a file, commands
+        print what stands behind them."""
+        text = (ROOT / "README.md").read_text(encoding="utf-8")
+        section = re.search(r"^### Only one library\n(.*?)^##", text, re.M | re.S).group(1)
+        bin_dir = self.dir / "bin"
+        bin_dir.mkdir(exist_ok=True)
+        (bin_dir / "time-chaos").symlink_to(PROGRAM)
+        environment = dict(os.environ, PATH=f"{bin_dir}:{os.environ['PATH']}")
+        commands, ran = None, 0
+        for language, body in re.findall(r"^```(\w*)\n(.*?)^```", section, re.M | re.S):
+            name = re.match(r"(?://|/\*|#) (\w+\.\w+)", body)
+            if name:
+                (self.dir / name.group(1)).write_text(body, encoding="utf-8")
+            elif language == "sh":
+                commands = body
+            elif commands:
+                printed = run(["sh", "-ec", commands], cwd=self.dir, env=environment)
+                self.assertEqual(printed, body)
+                commands, ran = None, ran + 1
+        self.assertEqual(ran, 1)
+
+
+if __name__ == "__main__":
+    unittest.main()
