@@ -14,7 +14,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 # From the bottom to the top; rooms of one level do not include each other.
 LEVELS = [
     ["base"],
-    ["targets", "settings"],
+    ["targets", "settings", "serve"],
     ["tracee"],
     ["payload", "clock", "elf", "bpf"],
     ["vdso", "syscalls"],

@@ -9,6 +9,7 @@
 #include "agent/cli/agent_options.h"
 #include "agent/cli/commands.h"
 #include "agent/cli/config_watch.h"
+#include "agent/cli/listening.h"
 #include "agent/cli/output.h"
 #include "agent/cli/plot.h"
 #include "agent/cli/progress.h"
@@ -130,6 +131,9 @@ int run(const AgentOptions& options, const Given& given) {
     config = std::move(*watch);
     askers.push_back(config.get());
   }
+  auto service = listen(options.listen);
+  if (!service) return refuse(service.error());
+  if (*service) askers.push_back(service->get());
   Printer printer(options.output, *request, options.plot);
   return static_cast<int>(experiment::conduct(*request, options.dry_run, printer, askers));
 }

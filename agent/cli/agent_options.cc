@@ -29,6 +29,10 @@ Result<experiment::ShiftRequest> AgentOptions::request(const Given& given) const
                 "add --dry-run and leave out --json, or use time-chaos preview --json");
   }
   request.detach = detach;
+  if (!listen.empty() && (detach || dry_run)) {
+    return fail(Exit::kUsage, "--listen wants an agent that stays",
+                "leave out --detach and --dry-run");
+  }
   if (request.detach && request.syscalls == experiment::SyscallEngine::kPtrace) {
     return fail(Exit::kUsage, "--detach would end the ptrace engine, which lives in this agent",
                 "leave out one of --detach and --engine-syscalls ptrace");
@@ -59,6 +63,10 @@ void add_agent_options(CLI::App& app, AgentOptions& options) {
       ->type_name("MODE");
   app.add_option("--value", options.value, "How many, or how many percent, for --mode")
       ->type_name("N");
+  app.add_option("--listen", options.listen,
+                 "Serve /healthz, /readyz and /metrics on 127.0.0.1:PORT; on unix:PATH (mode 0600) "
+                 "/status, /set and /recover as well")
+      ->type_name("ADDRESS");
   app.add_flag("--detach", options.detach, "Leave the targets shifted and exit");
   app.add_flag("--dry-run", options.dry_run, "Say what would be done; touch nothing");
   app.add_flag("--plot", options.plot, "With --dry-run: draw what the targets would see");

@@ -20,6 +20,7 @@ struct AgentOptions {
   std::optional<std::string> wait;
   std::string mode = "all";
   std::optional<std::string> value;
+  std::vector<std::string> listen;
   bool detach = false;
   bool dry_run = false;
   bool plot = false;

@@ -197,6 +197,19 @@ std::string variable_of(const std::string& option) {
   return name;
 }
 
+Result<Arguments> as_arguments(const CLI::App& command, const Settings& list) {
+  Arguments arguments;
+  for (const Setting& setting : list) {
+    const CLI::Option* option = is_own(setting.key) ? nullptr : find(command, setting.key);
+    if (option == nullptr) {
+      return fail(Exit::kUsage, fmt::format("{}: unknown option {}", setting.place, setting.key),
+                  "only what says what clocks show can be set");
+    }
+    TC_CHECK(add(*option, setting, arguments));
+  }
+  return arguments;
+}
+
 void parse(CLI::App& program, const Arguments& arguments) {
   program.parse(Arguments(arguments.rbegin(), arguments.rend()));  // as CLI11 takes them
 }

@@ -41,6 +41,9 @@ void add_manifest(CLI::App& app);
 Result<Arguments> complete(const CLI::App& program, const Arguments& line, Given& given,
                            const std::optional<std::string>& config_text = std::nullopt);
 
+// Settings as arguments of that command; kUsage for one that it does not have.
+Result<Arguments> as_arguments(const CLI::App& command, const settings::Settings& list);
+
 // With the first argument first. Throws what CLI11 throws.
 void parse(CLI::App& program, const Arguments& arguments);
 

@@ -55,7 +55,16 @@ Exit Conductor::refuse(const Error& error) {
   return error.kind();
 }
 
+void Conductor::note_shifted(const Shifted& shifted) {
+  const auto stopped = shifted.stopped + shifted.world_stopped.value_or(Nanoseconds(0));
+  so_far_.attaches++;
+  so_far_.stopped += stopped;
+  so_far_.longest_stop = std::max(so_far_.longest_stop, stopped);
+  events_.shifted(shifted);
+}
+
 void Conductor::fail_with(const Error& error) {
+  so_far_.failures++;
   events_.failed(error);
   worst_ = error.kind();
 }
@@ -88,7 +97,7 @@ Result<std::vector<PlannedTarget>> Conductor::plan(std::vector<targets::Process>
 
 Status Conductor::shift(PlannedTarget& target, const ShiftRequest& request, size_t place) {
   TC_TRY(const Shifted shifted, shift_target(target, request, *side_, place));
-  events_.shifted(shifted);
+  note_shifted(shifted);
   FamilyName family{std::move(target.page_identity), target.bpf};
   running_.push_back({std::move(target.process), std::move(family), false, target.maps.program});
   return {};

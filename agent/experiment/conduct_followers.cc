@@ -135,7 +135,7 @@ Status Conductor::take_in(const Followers::Candidate& candidate, const ShiftRequ
   set_model(candidate.selector, running_.back());
   events_.appeared(pid, running_.back().process.name(),
                    followers_->arrivals().selectors()[candidate.selector].text(), false);
-  events_.shifted(shifted);
+  note_shifted(shifted);
   if (const auto* following = side_->following()) {
     events_.following(pid, following->counters(pid));
   }

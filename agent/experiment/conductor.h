@@ -23,6 +23,7 @@ class Conductor : public Control {
   Exit run(bool dry_run);
 
   Outcome set(clock::ClockSpec spec) override;
+  Telemetry telemetry() override;
   void end() override;
   void complain(const Error& error) override;
 
@@ -38,6 +39,8 @@ class Conductor : public Control {
   };
 
   Exit refuse(const Error& error);
+  void note_shifted(const Shifted& shifted);
+  void add_calls(Telemetry& telemetry) const;
   void fail_with(const Error& error);
   Exit foretell(std::vector<targets::Process> processes);
   Result<std::vector<PlannedTarget>> plan(std::vector<targets::Process> processes,
@@ -89,6 +92,7 @@ class Conductor : public Control {
   ScopedFd notice_;
   Moment began_;
   bool stopped_ = false;
+  Telemetry so_far_;  // what is only counted up
   int good_ = 0;
   Exit worst_ = Exit::kOk;
 };

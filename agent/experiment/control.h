@@ -8,6 +8,7 @@
 #include "agent/base/error.h"
 #include "agent/clock/clock_spec.h"
 #include "agent/experiment/change.h"
+#include "agent/experiment/telemetry.h"
 
 namespace time_chaos::experiment {
 
@@ -26,6 +27,8 @@ class Control {
   };
   // All targets, and those that come later. The experiment's Events hear of it as well.
   virtual Outcome set(clock::ClockSpec spec) = 0;
+  // What is shifted and by how much, as it is now.
+  virtual Telemetry telemetry() = 0;
   // Recovers all targets, and ends the experiment, when the loop is next there.
   virtual void end() = 0;
   // One line for whoever watches the agent.

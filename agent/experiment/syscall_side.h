@@ -61,6 +61,7 @@ class SyscallSide {
   Status follow(const std::vector<pid_t>& pids, const ShiftRequest& request);
   // One more. Nothing where there is no ptrace engine.
   Status follow_too(pid_t pid, const ShiftRequest& request);
+  [[nodiscard]] const syscalls::PtraceEngine* following() const { return following_.engine.get(); }
   [[nodiscard]] syscalls::PtraceEngine* following() { return following_.engine.get(); }
   // The leases of the targets that are followed.
   void renew_followed(std::optional<Nanoseconds> lease, const clock::Programs& programs) {

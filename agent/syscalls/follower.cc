@@ -196,7 +196,8 @@ void Follower::at_syscall(FollowedThread& thread, bool interrupted) {
   if (registers && !in_detour) {
     const auto shifted = shift_call(thread, *registers, stop->arch);
     if (!shifted) ledger_.count_failed(process.target->pid);
-    if (shifted && *shifted) ledger_.count_shifted(process.target->pid);
+    if (shifted && *shifted)
+      ledger_.count_shifted(process.target->pid, clock_read_by(*registers, stop->arch));
     (void)report_length(thread, stop->arch);
   }
   if (registers && registers->interrupted_without_restart()) {

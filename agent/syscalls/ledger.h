@@ -5,6 +5,7 @@
 #include <sys/types.h>
 #include <unistd.h>
 
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <map>
@@ -13,6 +14,7 @@
 #include <vector>
 
 #include "agent/base/scoped_fd.h"
+#include "time_chaos/abi/clock_page.h"
 
 namespace time_chaos::syscalls {
 
@@ -26,12 +28,16 @@ struct Counters {
   uint64_t failed_programs = 0;  // executed, whose vDSO could not be hidden
   uint64_t waits = 0;            // whose end was mapped
   uint64_t failed_waits = 0;     // whose end should have been mapped and could not
+  std::array<uint64_t, TC_CLOCK_COUNT> by_clock{};  // of `shifted`
 };
 
 class Ledger {
  public:
-  void count_shifted(pid_t target) {
-    with(target, [](Record& r) { r.counters.shifted++; });
+  void count_shifted(pid_t target, int clock) {
+    with(target, [&](Record& r) {
+      r.counters.shifted++;
+      if (clock >= 0 && clock < TC_CLOCK_COUNT) r.counters.by_clock[static_cast<size_t>(clock)]++;
+    });
   }
   void count_failed(pid_t target) {
     with(target, [](Record& r) { r.counters.failed++; });

@@ -96,6 +96,15 @@ clock::Reading reading_behind_time(int64_t seconds, clock::Reading coarse) {
   return {seconds, coarse.sec > seconds ? TC_NSEC_PER_SEC - 1 : 0};
 }
 
+int clock_read_by(const tracee::Registers& registers, uint32_t arch) {
+  using Kind = tracee::ClockCall::Kind;
+  const auto kind = tracee::clock_call(arch, registers.call()).kind;
+  if (kind == Kind::kGetTimeOfDay || kind == Kind::kTime) return CLOCK_REALTIME;
+  if (kind != Kind::kGetTime) return -1;
+  return static_cast<int32_t>(tracee::narrow_arguments(arch) ? registers.narrow_argument(0)
+                                                             : registers.argument(0));
+}
+
 Result<bool> shift_call(FollowedThread& thread, const tracee::Registers& registers, uint32_t arch) {
   using Kind = tracee::ClockCall::Kind;
   if (registers.call() < 0) return false;

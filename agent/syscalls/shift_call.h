@@ -12,6 +12,9 @@ namespace time_chaos::syscalls {
 // failed, a clock without a map, a map that shows real time. An error leaves the host's reading.
 Result<bool> shift_call(FollowedThread& thread, const tracee::Registers& registers, uint32_t arch);
 
+// Which clock such a call reads; -1: none.
+int clock_read_by(const tracee::Registers& registers, uint32_t arch);
+
 // What the host's clock read, to the nanosecond as far as that can be known, when time(2) returned
 // `seconds`; `coarse` is CLOCK_REALTIME_COARSE somewhat later. time(2) returns that clock's seconds
 // (ktime_get_real_seconds, kernel/time/timekeeping.c), so a map with a fraction of a second must be

@@ -65,5 +65,5 @@ if [[ $archive ]]; then
   rm -f "$archive"
   buildah push --quiet "$tag" "docker-archive:$archive:$tag" >/dev/null
 fi
-printf '%s: %s, %d files\n' "$tag" "$(du -sb --apparent-size "$root" | numfmt --field 1 --to=si --suffix=B | cut -f 1)" \
-  "$(find "$root" -type f | wc -l)"
+size=$(find "$root" -type f -printf '%s\n' | awk '{ sum += $1 } END { printf "%.1f MB", sum / 1e6 }')
+printf '%s: %s, %d files\n' "$tag" "$size" "$(find "$root" -type f | wc -l)"

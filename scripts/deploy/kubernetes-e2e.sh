@@ -16,13 +16,14 @@ cache=${TIME_CHAOS_CACHE:-$here/.cache}/kubernetes
 commands=(kube-apiserver kube-controller-manager kube-scheduler kubelet kubectl)
 
 build_kubernetes() {
-  local command
+  local command source=$cache/go/src/k8s.io/kubernetes
   for command in "${commands[@]}"; do
     [[ -x $cache/bin/$command ]] && continue
-    [[ -d $cache/source ]] || { mkdir -p "$cache"; scripts/deploy/kubernetes-source.py "$cache/source"; }
+    [[ -d $source ]] || { mkdir -p "${source%/*}"; scripts/deploy/kubernetes-source.py "$source"; }
     echo "building $command"
-    # As the package does, less its build system; the version is what the API server tells its clients.
-    (cd "$cache/source" && env GOPATH="$cache/go" GOCACHE="$cache/go-cache" GOFLAGS=-mod=vendor CGO_ENABLED=0 \
+    # As the package does, less its build system; its go.mod is too old for Go 1.19. The version is what the API
+    # server tells its clients.
+    (cd "$source" && env GO111MODULE=off GOPATH="$cache/go" GOCACHE="$cache/go-cache" GOFLAGS= CGO_ENABLED=0 \
       nice go build -ldflags "-s -w -X k8s.io/component-base/version.gitVersion=v1.20.2 \
         -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=20" \
       -o "$cache/bin/$command" "./cmd/$command")

@@ -115,6 +115,8 @@ APT::Update::Error-Mode "any";
         with_files.mkdir()
         self.apt("apt-get", "-q", "--download-only", "source", package, cwd=with_files)
         run(["dpkg-source", "--no-check", "-x", str(next(with_files.glob("*.dsc"))), str(into)])
+        for original in into.parent.glob("*.orig.tar.*"):  # dpkg-source leaves it beside
+            original.unlink()
 
     def unpack_with_dependencies(self, package, suite, into):
         """The package out of `suite` and all that it needs and that is not installed, unpacked."""

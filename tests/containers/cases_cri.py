@@ -139,10 +139,28 @@ def job(node):
         one.remove()
 
 
+def container_by_id(node):
+    """One of two containers of a pod, as the node's agent finds it in the control groups."""
+    target = app_pod(node, "by-id", shareProcessNamespace=False)
+    target.start({**target.spec["containers"][0], "name": "beside"})
+    spec, config_maps = manifests.split(node.rendered["job"])
+    agent = manifests.agent_of(spec)
+    agent["args"] = [f"--container={target.containers['app'].id[:16]}" if one.startswith("--pod=") else one
+                     for one in agent["args"]]
+    pod = Pod(node, "by-id-agent", spec, config_maps).start_all()
+    wait_until(lambda: target.log("app"), -HOUR, lambda: pod.log("time-chaos"))
+    pod.stop("time-chaos")
+    wait_until(lambda: target.log("app"), 0, lambda: pod.log("time-chaos"))
+    assert never_shifted(readings(target.log("beside"))), "the container beside it was touched"
+    for one in (pod, target):
+        one.remove()
+
+
 CASES = [
     ("native sidecar: shifted, followed, changed, recovered", native_sidecar),
     ("plain sidecar: shifted, followed, changed, recovered", plain_sidecar),
     ("sidecar with BPF's capabilities", sidecar_with_bpf),
     ("DaemonSet: a name on the node", node_daemon),
     ("Job: one pod, for a time", job),
+    ("Job: one container, by the beginning of its id", container_by_id),
 ]

@@ -5,8 +5,10 @@ import pathlib
 import re
 import shutil
 import subprocess
+import tarfile
 import tempfile
 
+import images
 import manifests
 from manifests import containers_of
 
@@ -75,8 +77,15 @@ def unit(_, built):
 
 
 def image(_, built):
-    files = int(re.search(r"(\d+) files", built.said).group(1))
-    assert files < 20, built.said
+    """In the archive that containerd and podman import."""
+    libraries = subprocess.run(["ldd", built.program], capture_output=True, text=True, check=True).stdout
+    wanted = {one.lstrip("/") for one in re.findall(r"(/\S+) \(0x", libraries)} | {"usr/local/sbin/time-chaos"}
+    with tarfile.open(built.archives[images.AGENT]) as archive:
+        layers = [one for one in archive.getmembers() if one.name.endswith(".tar") and one.isfile()]
+        assert len(layers) == 1, layers
+        with tarfile.open(fileobj=archive.extractfile(layers[0])) as layer:
+            found = {one.name for one in layer.getmembers() if not one.isdir()}
+    assert found == wanted, found ^ wanted
     return [built.said]
 
 

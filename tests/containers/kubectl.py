@@ -13,7 +13,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "scripts/vm
 import debian
 from cache import cache, locked, replace_directory, scratch
 
-SUITE, PACKAGE = "trixie", "kubernetes-client"
+SUITE, PACKAGE = "trixie", "kubectl"
 OLDEST = (1, 21)
 
 
@@ -41,5 +41,5 @@ def find():
         return installed
     fetched = fetch()
     if version_of(fetched) < OLDEST:
-        raise debian.Missing(f"Debian 13's kubectl does not run here")
+        raise debian.Missing("Debian 13's kubectl does not run here")
     return fetched

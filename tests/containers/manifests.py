@@ -35,7 +35,7 @@ def with_images(documents):
     for document in documents:
         if document["kind"] != "ConfigMap":
             for container in containers_of(document["spec"]["template"]["spec"]):
-                container["image"] = IMAGES[container["image"]]
+                container["image"] = IMAGES.get(container["image"], container["image"])
     return documents
 
 

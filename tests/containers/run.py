@@ -22,9 +22,10 @@ import time
 import traceback
 
 HERE = pathlib.Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "vm"))
+sys.path[:0] = [str(HERE.parent / "vm"), str(HERE.parents[1] / "scripts/vm")]
 sys.dont_write_bytecode = True
 
+import debian
 import results
 from results import Boot, Test
 
@@ -126,12 +127,13 @@ def main():
         try:
             check_machine()
             run.all()
-        except Missing as why:
+        except (Missing, debian.Missing) as why:
             run.group("containers", [Test("containers can be run", "skipped", [], str(why))], began)
     if arguments.junit:
         results.write_junit(run.done, arguments.junit)
     print(f"took {time.monotonic() - began:.0f} s")
-    return results.summary(run.done)
+    results.summary(run.done)
+    return any(test.verdict == "failed" for boot in run.done for test in boot.tests)
 
 
 if __name__ == "__main__":
