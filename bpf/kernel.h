@@ -44,8 +44,46 @@ typedef struct {
   int counter;
 } atomic_t;
 
+struct list_head {
+  struct list_head* next;
+};
+
 struct signal_struct {
-  atomic_t live; /* threads that have not begun to exit */
+  atomic_t live;                 /* threads that have not begun to exit */
+  struct list_head posix_timers; /* or another kind of list, which begins alike */
+};
+
+struct k_itimer {
+  struct list_head list;
+  int it_id;
+  int it_clock;
+};
+
+struct timerfd_ctx {
+  int clockid;
+};
+
+struct file {
+  void* private_data;
+};
+
+struct fdtable {
+  unsigned int max_fds;
+  struct file** fd;
+};
+
+struct files_struct {
+  struct fdtable* fdt;
+};
+
+enum hrtimer_base_type { HRTIMER_BASE_REALTIME = 1, HRTIMER_BASE_TAI = 3 };
+
+struct hrtimer_clock_base {
+  __s64 offset; /* of its clock from CLOCK_MONOTONIC */
+};
+
+struct hrtimer_cpu_base {
+  struct hrtimer_clock_base clock_base[4];
 };
 
 struct linux_binprm {
@@ -55,11 +93,14 @@ struct linux_binprm {
 
 struct task_struct {
   struct thread_info thread_info;
+  void* stack;
   int pid;
   int tgid;
   struct task_struct* group_leader;
   struct signal_struct* signal;
   struct pid* thread_pid;
+  struct mm_struct* mm;
+  struct files_struct* files;
   __u64 start_boottime;
 };
 

@@ -28,7 +28,7 @@ packages[containers]="${packages[deploy]} podman=podman conmon=conmon containerd
       containernetworking-plugins gcc libc6-dev libcap2-bin protobuf-compiler=protoc
       python3 python3-grpcio python3-protobuf python3-yaml python3-kubernetes"
 # What scripts/deploy/kubernetes-e2e.sh builds Kubernetes with, and keeps its state in.
-packages[kubernetes]="golang-go=go dpkg-dev=dpkg-source etcd-server=etcd openssl=openssl iproute2=ip
+packages[kubernetes]="golang-go=go dpkg-dev=dpkg-source procps=sysctl etcd-server=etcd openssl=openssl iproute2=ip
       iptables=iptables ethtool conntrack socat"
 packages[lint]="clang-format-14 clang-tidy-14 python3=python3"
 

@@ -7,6 +7,7 @@
 #include "agent/experiment/owner.h"
 #include "agent/experiment/page_words.h"
 #include "agent/experiment/shift.h"
+#include "agent/experiment/waits_in_flight.h"
 #include "agent/vdso/clock_page.h"
 
 namespace time_chaos::experiment {
@@ -65,6 +66,7 @@ Result<Changed> apply(const Carrier& carrier, clock::ClockSpec spec) {
   TC_CHECK(update(page, spec, changed));
   changed.took = steady_clock::now() - before;
   if (is_followed(carrier)) tell_owner(carrier.found.page);
+  begin_waits_anew(carrier);
   TC_TRY(changed.checked, CarrierCheck().run(carrier));
   return changed;
 }

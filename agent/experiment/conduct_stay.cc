@@ -7,6 +7,7 @@
 
 #include "agent/experiment/change.h"
 #include "agent/experiment/conductor.h"
+#include "agent/experiment/waits_in_flight.h"
 
 namespace time_chaos::experiment {
 
@@ -126,6 +127,7 @@ void Conductor::renew_all(std::optional<Moment> end) {
     const auto members = members_of(running);
     if (!members.empty()) {
       (void)renew(members.front(), lease, programs);  // they share the page
+      if (!programs.empty()) begin_waits_anew(members.front());
     } else if (running.family.place && followers_) {
       // Between the end of a service and its restart.
       auto page = page_at(*running.family.place);

@@ -49,6 +49,7 @@ Result<std::vector<targets::Process>> Conductor::await_targets(Lifetime& lifetim
 Result<std::vector<PlannedTarget>> Conductor::plan_first(Lifetime& lifetime,
                                                          std::vector<targets::Process> processes) {
   for (int attempt = 1;; attempt++) {
+    TC_CHECK(recover_abandoned(processes));
     // One instant for all targets: from here on there is little left to do.
     request_.clocks.start = clock::read_host_clocks();
     auto planned = plan(std::move(processes), side_->choice());

@@ -53,6 +53,7 @@ class Conductor : public Control {
   Result<std::vector<targets::Process>> await_targets(Lifetime& lifetime, bool dry_run);
   Result<std::vector<PlannedTarget>> plan_first(Lifetime& lifetime,
                                                 std::vector<targets::Process> processes);
+  Status recover_abandoned(const std::vector<targets::Process>& processes);
   bool sleep(Lifetime& lifetime, std::chrono::milliseconds span);
 
   // Before anything changes: who comes from then on is not missed.

@@ -92,6 +92,13 @@ Finding machine_bpf(const Machine& machine, const TryBpf& try_bpf) {
     finding.why += "; targets may set the machine's clock";
     finding.details.push_back("guard: " + trial->no_guard);
   }
+  if (!trial->no_waits.empty()) {
+    finding.why += "; waits end in real time";
+    finding.details.push_back("waits: " + trial->no_waits);
+  } else {
+    finding.details.push_back(
+        "waits: lengths in registers (poll, epoll_wait, alarm) stay real at any rate");
+  }
   if (!trial->no_pins.empty()) finding.details.push_back("--detach: " + trial->no_pins);
   for (const std::string& refused : trial->refused) {
     finding.details.push_back("refused: " + refused);

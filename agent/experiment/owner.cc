@@ -30,6 +30,12 @@ std::optional<pid_t> living_owner(const tc_clock_page& page) {
   return pid;
 }
 
+bool abandoned(const tc_clock_page& page) {
+  if (page.experiment[0] == '\0' || page.owner_pid == 0 || living_owner(page)) return false;
+  const auto ours = targets::pid_namespace_inode(::getpid());
+  return ours && *ours == page.owner_pidns;
+}
+
 void tell_owner(const tc_clock_page& page) {
   const auto owner = living_owner(page);
   if (!owner) return;

@@ -64,6 +64,11 @@ Json checked(const std::vector<Checked>& seen) {
 }
 
 // What the engine did for the experiment's targets so far.
+const char* deadlines(const Carrier& carrier) {
+  if (carrier.bpf && carrier.bpf->engine->shifts_waits()) return "all";
+  return raw_calls(carrier) == RawCalls::kPtrace ? "absolute" : "real";
+}
+
 Json bpf(const BpfPlace& place) {
   Json object = {{"hooks", place.engine->hooks()}, {"time", place.engine->shifts_time()}};
   Json clocks = Json::object();
@@ -78,6 +83,10 @@ Json bpf(const BpfPlace& place) {
   object["programs"] = {{"hidden", programs.done}, {"refused", programs.refused}};
   object["children"] = {{"added", children.done}, {"refused", children.refused}};
   object["clocks"] = clocks;
+  const tc_bpf_count& waits = counts[TC_BPF_ROW_WAITS];
+  object["waits"] = {{"hooked", place.engine->shifts_waits()},
+                     {"shifted", waits.done},
+                     {"refused", waits.refused}};
   Json misses = Json::object();
   for (const auto& program : place.engine->misses()) misses[program.program] = program.misses;
   object["recursion_misses"] = misses;
@@ -133,6 +142,8 @@ Json json(const SyscallChoice& choice) {
   object["refused"] = choice.refused;
   object["time"] = choice.no_time.empty();
   object["guard"] = choice.no_guard.empty();
+  object["waits"] = choice.no_waits.empty();
+  if (!choice.no_waits.empty()) object["why_no_waits"] = choice.no_waits;
   if (!choice.no_guard.empty()) object["why_no_guard"] = choice.no_guard;
   if (!choice.no_time.empty()) object["why_no_time"] = choice.no_time;
   return object;
@@ -223,7 +234,7 @@ Json json(const Carrier& carrier) {
                                                      : moment(map.shown, true)}}},
           {"engines",
            engines(carrier.found.record.patch_count != 0, raw_calls(carrier), carrier.executed)},
-          {"deadlines", raw_calls(carrier) == RawCalls::kPtrace ? "absolute" : "real"},
+          {"deadlines", deadlines(carrier)},
           {"functions", functions(carrier.found.patches())},
           {"bpf", carrier.bpf ? bpf(*carrier.bpf) : Json(nullptr)},
           {"until", end(until)},

@@ -79,11 +79,18 @@ std::string counts_text(const BpfPlace& place, bool verbose) {
   if (programs.refused != 0) {
     text += fmt::format(", {} executed programs whose vDSO could not be hidden", programs.refused);
   }
+  const tc_bpf_count& waits = counts[TC_BPF_ROW_WAITS];
+  if (waits.refused != 0) {
+    text += fmt::format(", {} waits that could not be shifted", waits.refused);
+  }
   uint64_t missed = 0;
   for (const auto& program : place.engine->misses()) missed += program.misses;
   if (missed != 0) text += fmt::format(", {} runs of the BPF programs skipped", missed);
   if (!place.engine->shifts_time()) text += ", raw time() calls are not shifted on this kernel";
-  return verbose ? text + fmt::format("\n  bpf hooks: {}", place.engine->hooks()) + each : text;
+  if (!place.engine->shifts_waits()) text += ", its waits end in real time";
+  if (!verbose) return text;
+  text += fmt::format("\n  bpf hooks: {}", place.engine->hooks()) + each;
+  return text + fmt::format("\n  waits: {} shifted, {} refused", waits.done, waits.refused);
 }
 
 std::string kept_text(clock::ClockSet kept) {
@@ -98,7 +105,12 @@ bool needs_world(const PlannedTarget& planned) {
   return planned.attach && planned.attach->needs_stopped_world();
 }
 
-std::string deadlines_text(RawCalls raw) {
+std::string deadlines_text(RawCalls raw, const std::optional<BpfPlace>& bpf) {
+  if (bpf && bpf->engine->shifts_waits()) {
+    return "waits: in its time; real are lengths in registers (poll, epoll_wait, alarm), in a "
+           "struct timeval (select, setitimer) or of sockets, what sleeps and timers say is left, "
+           "and io_uring";
+  }
   if (raw != RawCalls::kPtrace) return "deadlines: real, whatever its clocks show";
   return "deadlines: absolute ones end in its time; real are relative waits, POSIX timers that "
          "were "
@@ -137,7 +149,9 @@ std::string text(const SyscallChoice& choice, bool verbose) {
   if (!choice.no_guard.empty()) {
     text += "; targets with CAP_SYS_TIME can set the machine's clock to the time they see";
   }
+  if (!choice.no_waits.empty()) text += "; their waits end in real time";
   if (!verbose) return text;
+  if (!choice.no_waits.empty()) text += fmt::format("\n  waits: {}", choice.no_waits);
   if (!choice.no_guard.empty()) text += fmt::format("\n  guard: {}", choice.no_guard);
   if (!choice.no_time.empty()) text += fmt::format("\n  time(): {}", choice.no_time);
   for (const std::string& refused : choice.refused) text += "\n  refused: " + refused;
@@ -271,7 +285,7 @@ std::string text(const Carrier& carrier, bool verbose) {
     line += engines_visible() ? ", raw system calls not any more (the BPF engine ended)"
                               : ", its BPF engine is only for root to see";
   }
-  if (verbose) line += "\n  " + deadlines_text(raw_calls(carrier));
+  if (verbose) line += "\n  " + deadlines_text(raw_calls(carrier), carrier.bpf);
   if (verbose && carrier.found.record.patch_count != 0) {
     line += fmt::format("\n  {}", patches_text(carrier.found.patches()));
   }

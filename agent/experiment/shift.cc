@@ -8,6 +8,7 @@
 #include "agent/experiment/bpf_entry.h"
 #include "agent/experiment/owner.h"
 #include "agent/experiment/page_words.h"
+#include "agent/experiment/waits_in_flight.h"
 #include "agent/vdso/clock_page.h"
 #include "agent/vdso/recover.h"
 
@@ -253,6 +254,7 @@ Result<Shifted> shift(PlannedTarget& target, const ShiftRequest& request, Syscal
     if (target.bpf && !target.takes_over) (void)leave(*target.bpf);
     return fail(report.error());
   }
+  begin_waits_anew(target.process.pid(), target.bpf);
   auto checked = check(target, request);
   if (!checked) {
     take_back(target, request, twin);

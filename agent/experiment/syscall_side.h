@@ -25,6 +25,7 @@ struct SyscallChoice {
   std::string why;                   // why this engine; why its hooks
   std::vector<std::string> refused;  // hooks that the kernel refused: for -v
   std::string no_time;               // kBpf: why raw time(2) calls are not shifted; empty: they are
+  std::string no_waits;              // kBpf: why waits end in real time; empty: they do not
   std::string no_guard;    // kBpf: why targets can set the machine's clock; empty: they cannot
   bool by_itself = false;  // the user left it to us
 };

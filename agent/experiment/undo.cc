@@ -9,6 +9,7 @@
 
 #include "agent/base/files.h"
 #include "agent/experiment/owner.h"
+#include "agent/experiment/waits_in_flight.h"
 
 namespace time_chaos::experiment {
 namespace {
@@ -72,6 +73,7 @@ Result<vdso::RecoverReport> take_back(const Carrier& carrier, bool force) {
   if (!carrier.has_pages()) {
     TC_TRY(auto page, open_page(carrier));
     TC_TRY(report.kept, vdso::put_clocks_back(page));
+    begin_waits_anew(carrier.process.pid(), carrier.bpf);
     report.bytes_restored = report.unmapped = true;
     return report;
   }

@@ -87,15 +87,18 @@ Result<BpfEngine> BpfEngine::start(uint32_t pages) {
                    "use Linux 7.1 or later, or --engine-syscalls ptrace")
             : add_time(*loaded);
     const Status guard = add_guard(*loaded);
+    const Status waits = add_waits(*loaded, kernel);
     BpfState::Fds fds{std::move(loaded->targets), std::move(loaded->pages),
                       std::move(loaded->counts), std::move(loaded->programs)};
     TC_TRY(BpfState state, BpfState::over(std::move(fds)));
     BpfEngine engine(std::move(state), hooks, std::move(loaded->links));
+    engine.probes_ = std::move(loaded->probes);
     engine.names_ = std::move(loaded->names);
     if (loaded->knows_cgroups) engine.cgroups_ = std::move(loaded->cgroups);
     engine.refused_ = std::move(refused);
     if (!time) engine.no_time_ = time.error();
     if (!guard) engine.no_guard_ = guard.error();
+    if (!waits) engine.no_waits_ = waits.error();
     return engine;
   }
   std::string all;

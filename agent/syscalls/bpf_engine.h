@@ -39,6 +39,9 @@ class BpfEngine {
   // Why targets are not kept from setting the machine's clock; nothing where they are.
   [[nodiscard]] const std::optional<Error>& no_guard() const { return no_guard_; }
 
+  // Why waits end in real time; nothing where they do not.
+  [[nodiscard]] const std::optional<Error>& no_waits() const { return no_waits_; }
+
   // A program of that name (its first 15 bytes) that is executed from here on is a target of that
   // page from its first instruction on, whoever executes it.
   Status follow_name(std::string_view name, uint32_t page) const;
@@ -61,11 +64,13 @@ class BpfEngine {
   std::shared_ptr<const BpfState> state_;
   Hooks hooks_;
   std::vector<BpfLink> links_;
+  std::vector<ScopedFd> probes_;
   ScopedFd names_;
   ScopedFd cgroups_;
   std::vector<std::string> refused_;
   std::optional<Error> no_time_;
   std::optional<Error> no_guard_;
+  std::optional<Error> no_waits_;
 };
 
 }  // namespace time_chaos::syscalls

@@ -27,6 +27,8 @@ struct LoadedClocks {
   bool knows_cgroups = false;  // its programs heed `cgroups`
   std::vector<ScopedFd> programs;
   std::vector<BpfLink> links;
+  // Probes that are no links and cannot be pinned: they end with the agent.
+  std::vector<ScopedFd> probes;
 };
 
 // `pages`: how many clock pages there are. The error carries what the kernel said.
@@ -39,5 +41,8 @@ Status add_time(LoadedClocks& clocks);
 // Programs that keep targets from setting the machine's clock are added likewise. kUnsupported
 // where the kernel does not let a program refuse a permission.
 Status add_guard(LoadedClocks& clocks);
+
+// Programs that let waits end in the target's time are added likewise.
+Status add_waits(LoadedClocks& clocks, const KernelFacts& kernel);
 
 }  // namespace time_chaos::syscalls

@@ -13,42 +13,13 @@
 
 #include "agent/syscalls/bpf_load.h"
 #include "agent/syscalls/bpf_log.h"
+#include "agent/syscalls/bpf_sharing.h"
 
 namespace time_chaos::syscalls {
 namespace {
 
-struct Destroy {
-  void operator()(time_bpf* skeleton) const { time_bpf::destroy(skeleton); }
-  void operator()(guard_bpf* skeleton) const { guard_bpf::destroy(skeleton); }
-  void operator()(bpf_link* link) const { bpf_link__destroy(link); }
-};
-
-tl::unexpected<Error> refused(const char* what, const BpfLog& log, const char* remedy) {
-  return fail(Exit::kUnsupported, fmt::format("{}: {}", what, telling_line(log.text())), remedy);
-}
-
 constexpr const char* kTimeRemedy = "use Linux 7.1 or later, or --engine-syscalls ptrace";
 constexpr const char* kGuardRemedy = "run the target without CAP_SYS_TIME";
-
-// Opened, and given the maps of `clocks`; or null.
-template <typename Skeleton>
-std::unique_ptr<Skeleton, Destroy> open_sharing(const LoadedClocks& clocks) {
-  std::unique_ptr<Skeleton, Destroy> skeleton(Skeleton::open());
-  if (!skeleton) return nullptr;
-  skeleton->rodata->tchaos_page_count = clocks.page_count;
-  bpf_map* map = nullptr;
-  bpf_object__for_each_map(map, skeleton->obj) {
-    const std::string_view name = bpf_map__name(map);
-    int fd = -1;
-    if (name == "tchaos_targets") fd = clocks.targets.get();
-    if (name == "tchaos_pages") fd = clocks.pages.get();
-    if (name == "tchaos_counts") fd = clocks.counts.get();
-    if (name == "tchaos_cgroups") fd = clocks.cgroups.get();
-    if (name == "tchaos_names") fd = clocks.names.get();
-    if (fd >= 0 && ::bpf_map__reuse_fd(map, fd) != 0) return nullptr;
-  }
-  return skeleton;
-}
 
 // Finds the kernel's clock data by its name.
 Status find_time_data(const time_bpf& skeleton, const BpfLog& log) {
@@ -61,9 +32,9 @@ Status find_time_data(const time_bpf& skeleton, const BpfLog& log) {
   return {};
 }
 
-Result<std::unique_ptr<bpf_link, Destroy>> attach(bpf_program* program, const BpfLog& log,
-                                                  const char* remedy) {
-  std::unique_ptr<bpf_link, Destroy> link(bpf_program__attach(program));
+Result<std::unique_ptr<bpf_link, DestroyBpf>> attach(bpf_program* program, const BpfLog& log,
+                                                     const char* remedy) {
+  std::unique_ptr<bpf_link, DestroyBpf> link(bpf_program__attach(program));
   if (link) return link;
   return refused(fmt::format("attach {}", bpf_program__name(program)).c_str(), log, remedy);
 }
@@ -80,7 +51,7 @@ Status keep(const bpf_program* program, const bpf_link* link, LoadedClocks& cloc
 // All of them but `other`, or none.
 Status attach_all(bpf_object* object, const bpf_program* other, const BpfLog& log,
                   const char* remedy, LoadedClocks& clocks) {
-  std::vector<std::pair<bpf_program*, std::unique_ptr<bpf_link, Destroy>>> attached;
+  std::vector<std::pair<bpf_program*, std::unique_ptr<bpf_link, DestroyBpf>>> attached;
   bpf_program* program = nullptr;
   bpf_object__for_each_program(program, object) {
     if (program == other) continue;

@@ -124,4 +124,9 @@ bool BpfState::shifts_time() const {
   return std::find(names.begin(), names.end(), kTimeProgram) != names.end();
 }
 
+bool BpfState::shifts_waits() const {
+  const auto names = names_of(programs_);
+  return std::find(names.begin(), names.end(), "tchaos_wait") != names.end();
+}
+
 }  // namespace time_chaos::syscalls

@@ -60,6 +60,8 @@ class BpfState {
   [[nodiscard]] std::string hooks() const;
   // time(2) is shifted too.
   [[nodiscard]] bool shifts_time() const;
+  // Waits end in the target's time.
+  [[nodiscard]] bool shifts_waits() const;
 
  private:
   BpfState(BpfTable table, ScopedFd pages_fd, std::vector<ScopedFd> programs,

@@ -11,6 +11,7 @@ Result<tracee::Memory*> memory_of(FollowedThread& thread) {
     // By the thread's id: the file of a process whose main thread has ended reads nothing.
     TC_TRY(memory, tracee::Memory::open(thread.thread.tid()));
   }
+  memory->act_as(thread.thread.tid());
   return &*memory;
 }
 

@@ -218,7 +218,7 @@ void Follower::begin_call(FollowedThread& thread, const tracee::SyscallStop& sto
   const pid_t target = thread.process->target->pid;
   const auto refused = refuse_setting(thread, stop);
   if (refused && *refused) ledger_.count_refused(target);
-  if (leaving_) return;
+  if (leaves(thread)) return;
   const auto mapped = map_wait(thread, stop);
   if (!mapped || *mapped) ledger_.count_wait(target, mapped.has_value());
 }

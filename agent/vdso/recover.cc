@@ -182,13 +182,14 @@ class Recover {
   std::vector<Mark> marks_;
 };
 
-// Waits whose ends an agent, killed since, had mapped get their real ones, now that the clocks show
-// real time. A living agent of ours sees to that itself; then, and where nobody mapped any, no slot
-// is in use, and nobody is stopped.
-void begin_waits_anew(pid_t pid, const Found& found) {
+// Waits whose ends an agent, killed since, had mapped, or the BPF engine, get their real ones, now
+// that the clocks show real time. A living agent that follows them sees to that itself; then, and
+// where nobody mapped any, no slot is in use, and nobody is stopped.
+void begin_waits_anew(pid_t pid, const Found& found, bool bpf) {
   const auto slots = found.slots();
   const auto memory = tracee::Memory::open(pid);
-  if (memory && tracee::any_in_use(*memory, slots)) (void)tracee::begin_waits_anew(pid, slots);
+  if (bpf || (memory && tracee::any_in_use(*memory, slots)))
+    (void)tracee::begin_waits_anew(pid, slots);
 }
 
 }  // namespace
@@ -212,9 +213,10 @@ Result<RecoverReport> recover(pid_t pid, const Found& found, bool suspend_seccom
   if (found.state == State::kShifted) {
     // Before anything else, for all functions, threads and children at once.
     TC_TRY(ClockPage page, ClockPage::open(pid, found.clock_page()));
+    const bool bpf = twin != nullptr;
     page.set_twin(std::move(twin));
     TC_TRY(report.kept, put_clocks_back(page));
-    begin_waits_anew(pid, found);
+    begin_waits_anew(pid, found, bpf);
     if (!report.kept.empty()) {
       report.still_mapped_because = "monotonic clocks stay ahead until the process ends";
       return report;

@@ -39,8 +39,14 @@ if [[ ${1:-} != --inside ]]; then
   exec unshare --net --mount "$self" --inside
 fi
 
-# From here on in a network namespace of our own: every address below is this namespace's loopback.
+# From here on in a network namespace of our own: every address below is this namespace's loopback. And in a
+# mount namespace, where the kubelet's logs are nobody else's.
 ip link set lo up
+mount -t tmpfs tmpfs /var/log
+# The kubelet sets these for the whole machine.
+tunables=(vm.overcommit_memory vm.panic_on_oom kernel.panic kernel.panic_on_oops kernel.keys.root_maxkeys
+  kernel.keys.root_maxbytes)
+settings=$(sysctl "${tunables[@]}")
 work=$(mktemp -d /tmp/tc-kubernetes-XXXXXX)
 pids=()
 finish() {
@@ -53,8 +59,9 @@ finish() {
   for pid in $(printf '%s\n' "${pids[@]}" | tac); do kill "$pid" 2>/dev/null; wait "$pid" 2>/dev/null; done
   # Shims that are left belong to our containerd: their socket directory is in $work.
   for pid in /proc/[0-9]*; do
-    if tr '\0' ' ' <"$pid/cmdline" 2>/dev/null | grep -q "containerd-shim.*$work"; then kill -KILL "${pid#/proc/}"; fi
+    if { tr '\0' ' ' <"$pid/cmdline"; } 2>/dev/null | grep -q "containerd-shim.*$work"; then kill -KILL "${pid#/proc/}"; fi
   done
+  sysctl --quiet --load - <<<"$settings"
   sleep 1
   awk -v work="$work" 'index($2, work) == 1 { print $2 }' /proc/mounts | tac | xargs -r umount --lazy
   rm -rf "$work"
@@ -95,7 +102,7 @@ openssl genrsa -out "$work/service.key" 2048 2>/dev/null
 
 # The images, and containerd as in tests/containers.
 mkdir -p "$work/containerd/cni" "$work/logs"
-/usr/bin/python3 -B - "$here" "$work" <<'END'
+unique=$(/usr/bin/python3 -B - "$here" "$work" <<'END'
 import pathlib, sys
 here, work = map(pathlib.Path, sys.argv[1:])
 sys.path[:0] = [str(here / "tests/containers")]
@@ -105,7 +112,9 @@ images.Images(work, environment, here / "build/time-chaos")
 root = work / "containerd"
 (root / "cni/10-tests.conflist").write_text(json.dumps(node.network(root)))
 (root / "config.toml").write_text(node.CONFIG.format(root=root, runc=shutil.which("runc", path=node.PATH)))
+print(images.UNIQUE)  # the application by a name that no other process of this machine has
 END
+)
 start containerd containerd -c "$work/containerd/config.toml"
 eventually 30 "containerd runs" ctr -a "$work/containerd/containerd.sock" version
 for image in "$work"/*.tar; do ctr -a "$work/containerd/containerd.sock" -n k8s.io image import "$image" >/dev/null; done
@@ -172,13 +181,14 @@ kind: Pod
 metadata: {name: $1, labels: {app: $1}}
 spec:
   terminationGracePeriodSeconds: 1
-  containers: [{name: app, image: "localhost/tc-app:test", securityContext: {runAsUser: 1000}}]
+  containers:
+    - {name: app, image: "localhost/tc-app:test", command: ["/$unique"], securityContext: {runAsUser: 1000}}
 END
 }
 bare one | k apply -f -
 bare other | k apply -f -
 k wait --for=condition=Ready pod/one pod/other --timeout=60s >/dev/null
-render node | k apply -f -
+render node | sed "s/--name=app/--name=$unique/" | k apply -f -
 eventually 60 "DaemonSet: one application is shifted" is_ahead app=one -3600
 eventually 60 "DaemonSet: the other, too" is_ahead app=other -3600
 k delete daemonset time-chaos --wait=true >/dev/null

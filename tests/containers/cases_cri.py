@@ -57,6 +57,12 @@ def whole_story(node, overlay):
         took = min(took, again)
     assert min(took, again) <= 1, said
 
+    # As `kubectl exec` has it.
+    code, status = pod.execute("time-chaos", "/usr/local/sbin/time-chaos", "status")
+    assert code == 0 and "app: wall -1h" in status and "checked" in status, f"status: {code}\n{status}"
+    code, doctor = pod.execute("time-chaos", "/usr/local/sbin/time-chaos", "doctor", "-v")
+    assert code == 0 and "vdso detour" in doctor, f"doctor: {code}\n{doctor}"
+
     pod.edit_config_map("time-chaos", experiment("2h"))
     wait_until(app, 2 * HOUR, lambda: f"the ConfigMap's change is not seen; the agent says:\n{agent()}")
     pod.edit_config_map("time-chaos", experiment("-30m"))
@@ -97,6 +103,21 @@ def sidecar_with_bpf(node):
     return lines
 
 
+def killed_sidecar(node):
+    """As by the kernel when its memory is used up: the kubelet starts it again, and it goes on."""
+    pod = pod_of(node, "sidecar", "killed").start_all()
+    app = lambda: pod.log("app")
+    wait_until(app, -HOUR, lambda: pod.log("time-chaos"))
+    os.kill(pod.pid("time-chaos"), signal.SIGKILL)
+    pod.wait_for_exit("time-chaos")
+    pod.edit_config_map("time-chaos", experiment("3h"))
+    pod.start(pod.containers["time-chaos"].spec)
+    wait_until(app, 3 * HOUR, lambda: pod.log("time-chaos"))
+    pod.stop("time-chaos")
+    wait_until(app, 0, lambda: pod.log("time-chaos"))
+    pod.remove()
+
+
 def node_daemon(node):
     """Processes of one name in whatever pod, those that come later, too; none of another name."""
     named = {"command": [f"/{images.UNIQUE}"]}
@@ -110,6 +131,10 @@ def node_daemon(node):
     wait_until(lambda: first.log("app"), -HOUR, lambda: agent.log("time-chaos"))
     second = app_pod(node, "node-second", named, shareProcessNamespace=False)
     wait_until(lambda: second.log("app"), -HOUR, lambda: agent.log("time-chaos"))
+    for path in (None, "/readyz", "/metrics"):
+        status, metrics = agent.probe("time-chaos", path)
+        assert status == 200, f"{path or 'liveness probe'}: {status}\n{metrics}"
+    assert "time_chaos_targets 2" in metrics, metrics
     agent.edit_config_map("time-chaos", experiment("1h"))
     for pod in (first, second):
         wait_until(lambda: pod.log("app"), HOUR, lambda: agent.log("time-chaos"))
@@ -160,6 +185,7 @@ CASES = [
     ("native sidecar: shifted, followed, changed, recovered", native_sidecar),
     ("plain sidecar: shifted, followed, changed, recovered", plain_sidecar),
     ("sidecar with BPF's capabilities", sidecar_with_bpf),
+    ("sidecar that was killed, and is started again", killed_sidecar),
     ("DaemonSet: a name on the node", node_daemon),
     ("Job: one pod, for a time", job),
     ("Job: one container, by the beginning of its id", container_by_id),

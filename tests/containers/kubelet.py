@@ -8,6 +8,7 @@ import json
 import os
 import pathlib
 import re
+import subprocess
 import time
 import uuid
 
@@ -18,11 +19,20 @@ READ_ONLY = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-tri
 SUFFIXES = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
 PROFILES = {"RuntimeDefault": 0, "Unconfined": 1, "Localhost": 2}
 
+GET = """
+import sys, urllib.error, urllib.request
+try:
+    answer = urllib.request.urlopen(sys.argv[1], timeout=10)
+except urllib.error.HTTPError as error:
+    answer = error
+print(answer.status, answer.read().decode(), sep="\\n")
+"""
+
 POD_FIELDS = {"containers", "initContainers", "volumes", "shareProcessNamespace", "hostPID", "securityContext",
               "restartPolicy", "automountServiceAccountToken", "terminationGracePeriodSeconds", "nodeSelector",
               "tolerations", "priorityClassName", "enableServiceLinks"}
 CONTAINER_FIELDS = {"name", "image", "imagePullPolicy", "command", "args", "env", "volumeMounts", "securityContext",
-                    "resources", "restartPolicy", "ports", "readinessProbe", "livenessProbe", "startupProbe"}
+                    "resources", "restartPolicy", "ports", "livenessProbe"}
 SECURITY_FIELDS = {"runAsUser", "runAsGroup", "runAsNonRoot", "capabilities", "readOnlyRootFilesystem",
                    "allowPrivilegeEscalation", "seccompProfile", "fsGroup"}
 
@@ -226,6 +236,21 @@ class Pod:
         path = self.containers[name].log
         text = path.read_text() if path.exists() else ""
         return "".join(line.split(" ", 3)[3] + "\n" for line in text.splitlines() if line.count(" ") >= 3)
+
+    def execute(self, name, *command):
+        """(exit code, what it said)"""
+        answer = self.node.runtime.call("ExecSync", container_id=self.containers[name].id, cmd=command, timeout=20)
+        return answer.exit_code, (answer.stdout + answer.stderr).decode()
+
+    def probe(self, name, path=None):
+        """(HTTP status, text) of the liveness probe, or of another path of its port, from the pod's network."""
+        container = self.containers[name].spec
+        get = container["livenessProbe"]["httpGet"]
+        port = next(one["containerPort"] for one in container["ports"] if get["port"] in (one["name"], one["containerPort"]))
+        done = subprocess.run(["nsenter", "--net", f"--target={self.pid(name)}", "/usr/bin/python3", "-c", GET,
+                               f"http://127.0.0.1:{port}{path or get['path']}"], capture_output=True, text=True, check=True)
+        status, _, text = done.stdout.partition("\n")
+        return int(status), text
 
     def stop(self, name, grace=10):
         self.node.runtime.call("StopContainer", container_id=self.containers[name].id, timeout=grace)

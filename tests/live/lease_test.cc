@@ -40,6 +40,23 @@ TEST(Lease, EndsWhenTheAgentIsDead) {
   EXPECT_STATUS(hot.healthy());
 }
 
+TEST(Lease, OfAKilledAgentKeepsNobodyAway) {
+  ASSERT_VALUE(Torture hot, Torture::start("hot", {"2"}));
+  hot.allow({Nanoseconds{0}, hours{1}, hours{2}});
+  ASSERT_VALUE(HeldShift held, shift_held(hot.pid(), "1h"));
+  ASSERT_PROGRAM(refused, 1, agent_arguments(hot.pid(), "2h"));
+  EXPECT_THAT(refused.err, testing::HasSubstr("is already there (agent"));
+  ASSERT_VALUE(const Outcome killed, held.agent.stop(SIGKILL));
+  ASSERT_VALUE(HeldShift next, shift_held(hot.pid(), "2h"));
+  ASSERT_VALUE(const Nanoseconds now, hot.fresh_shift(host_mono_ns()));
+  EXPECT_LE(std::chrono::abs(now - hours{2}), kReadingTolerance);
+  ASSERT_VALUE(const Outcome ended, next.agent.stop(SIGINT));
+  EXPECT_EQ(ended.status, (ExitStatus{0, 0})) << ended.text();
+  ASSERT_VALUE(const Nanoseconds after, hot.fresh_shift(host_mono_ns()));
+  EXPECT_LE(std::chrono::abs(after), kReadingTolerance);
+  EXPECT_STATUS(hot.healthy());
+}
+
 TEST(Lease, EndsWhenDetached) {
   ASSERT_VALUE(Torture hot, Torture::start("hot", {"2"}));
   hot.allow({Nanoseconds{0}, hours{1}});

@@ -24,6 +24,7 @@ enum {
   /* Rows of counts of one page: one a clock id, then these. */
   TC_BPF_ROW_CHILDREN = TC_CLOCK_COUNT, /* done: forked children added; refused: not added */
   TC_BPF_ROW_EXECS, /* done: exec'd programs whose vDSO was hidden; refused: could not be */
+  TC_BPF_ROW_WAITS, /* done: ends of waits in the target's time; refused: left in real time */
   TC_BPF_ROWS = 16,
 };
 

@@ -16,6 +16,15 @@ extern "C" {
 #include <stdbool.h>
 #endif
 
+/* BPF, whose verifier cannot follow all of this at once, puts calls of its own in their places. */
+#ifndef TC_OWN_WAYS
+#define TC_UNSCALED tc_unscaled
+#define TC_FIND_IN_ROUND tc_find_in_round
+#define TC_FIND_ROUND tc_find_round
+#define TC_UNJITTERED tc_unjittered
+#define TC_SCHEDULE_REACHES tc_schedule_reaches_here
+#endif
+
 /* "No end in sight", in nanoseconds. */
 #define TC_ENDLESS INT64_MAX
 
@@ -70,9 +79,9 @@ TC_INLINE int64_t tc_rate_reaches(const struct tc_clock_map* map, int64_t since,
   int64_t rate = since < 0 ? map->before : map->rate;
   if (rate <= 0 && tc_scaled(since, rate) >= more) return since; /* it shows it now, if ever */
   if (rate <= 0 && since >= 0) return TC_ENDLESS;
-  if (more < 0 && map->before > 0) return -tc_unscaled(0 - (uint64_t)more, map->before, false);
+  if (more < 0 && map->before > 0) return -TC_UNSCALED(0 - (uint64_t)more, map->before, false);
   if (more <= 0) return 0;
-  return tc_unscaled((uint64_t)more, map->rate, true);
+  return TC_UNSCALED((uint64_t)more, map->rate, true);
 }
 
 /* Where a schedule is within one of its rounds. */
@@ -84,6 +93,7 @@ struct tc_round {
 /* What tc_find_in_round() has found out. */
 struct tc_found {
   bool found;
+  bool seen;       /* `highest` is of a segment */
   int64_t within;  /* it is reached so many nanoseconds from there at the latest */
   uint64_t at;     /* where the segment begins, or the round was begun: t as in the first round */
   uint64_t more;   /* what is still missing there */
@@ -92,6 +102,13 @@ struct tc_found {
   uint64_t highest_at;
   uint64_t highest_begins;
   int64_t highest_base, highest_rate;
+};
+
+/* What is looked for, and what was found so far. */
+struct tc_search {
+  struct tc_round round;
+  int64_t more;
+  struct tc_found found;
 };
 
 /* What a segment shows at `in_round`, in round `number`: as tc_scheduled(). */
@@ -104,48 +121,65 @@ TC_INLINE int64_t tc_segment_value(const struct tc_clock_map* map,
   return (int64_t)sum;
 }
 
-/* The first place in the rest of a round at which `more` is shown. */
-TC_INLINE void tc_find_in_round(const struct tc_clock_map* map, const struct tc_clock_table* table,
-                                const struct tc_round* round, int64_t more,
-                                struct tc_found* result) {
-  uint64_t end_of_round = table->period ? table->loop_at + table->period : table->horizon + 1;
-  bool seen = false;
-  result->found = false;
+/* Before a round is looked through. */
+TC_INLINE void tc_nothing_found(struct tc_found* result) {
+  result->found = result->seen = false;
   result->within = 0;
   result->at = result->more = result->highest_at = result->highest_begins = 0;
   result->slope = result->highest_base = result->highest_rate = 0;
   result->highest = INT64_MIN;
-  for (int i = 0; i < TC_SEGMENT_COUNT; i++) {
-    uint64_t begins = table->segments[i].at;
-    int64_t base = table->segments[i].base, rate = table->segments[i].rate;
+}
+
+/* A segment that ends where the next one begins, in what is left of a round. */
+TC_INLINE void tc_look_at_segment(const struct tc_clock_map* map,
+                                  const struct tc_clock_table* table,
+                                  const struct tc_segment* segment, uint64_t ends,
+                                  struct tc_search* search) {
+  const struct tc_round* round = &search->round;
+  struct tc_found* result = &search->found;
+  int64_t more = search->more;
+  uint64_t end_of_round = table->period ? table->loop_at + table->period : table->horizon + 1;
+  uint64_t begins = segment->at;
+  int64_t base = segment->base, rate = segment->rate;
+  if (ends > end_of_round) ends = end_of_round;
+  uint64_t from = begins > round->from ? begins : round->from;
+  if (from >= ends) return;
+  int64_t first = tc_segment_value(map, table, round->number, from, begins, base, rate);
+  int64_t last = tc_segment_value(map, table, round->number, ends - 1, begins, base, rate);
+  if (first >= more || last >= more) {
+    result->found = true;
+    result->at = from;
+    result->within = (int64_t)(ends - 1 - from);
+    result->more = first >= more ? 0 : (uint64_t)more - (uint64_t)first;
+    result->slope = tc_add(map->rate, rate);
+    return;
+  }
+  int64_t higher = first > last ? first : last;
+  if (ends <= table->loop_at || (result->seen && higher <= result->highest)) return;
+  result->seen = true;
+  result->highest = higher;
+  result->highest_at = first > last ? from : ends - 1;
+  result->highest_begins = begins;
+  result->highest_base = base;
+  result->highest_rate = rate;
+}
+
+/* The first place in the rest of the round at which `more` is shown. */
+TC_INLINE void tc_find_in_round(const struct tc_clock_map* map, const struct tc_clock_table* table,
+                                struct tc_search* search) {
+  tc_nothing_found(&search->found);
+  for (int i = 0; i < TC_SEGMENT_COUNT && !search->found.found; i++) {
     uint64_t ends = i + 1 < TC_SEGMENT_COUNT ? table->segments[i + 1].at : TC_NO_SEGMENT;
-    if (ends > end_of_round) ends = end_of_round;
-    uint64_t from = begins > round->from ? begins : round->from;
-    if (from >= ends) continue;
-    int64_t first = tc_segment_value(map, table, round->number, from, begins, base, rate);
-    int64_t last = tc_segment_value(map, table, round->number, ends - 1, begins, base, rate);
-    if (first >= more || last >= more) {
-      result->found = true;
-      result->at = from;
-      result->within = (int64_t)(ends - 1 - from);
-      result->more = first >= more ? 0 : (uint64_t)more - (uint64_t)first;
-      result->slope = tc_add(map->rate, rate);
-      return;
-    }
-    int64_t higher = first > last ? first : last;
-    if (ends <= table->loop_at || (seen && higher <= result->highest)) continue;
-    seen = true;
-    result->highest = higher;
-    result->highest_at = first > last ? from : ends - 1;
-    result->highest_begins = begins;
-    result->highest_base = base;
-    result->highest_rate = rate;
+    tc_look_at_segment(map, table, &table->segments[i], ends, search);
   }
 }
 
 /* The round, one of those that are still to come, that gets as far as `more`. False: none. */
 TC_INLINE bool tc_find_round(const struct tc_clock_map* map, const struct tc_clock_table* table,
-                             const struct tc_found* seen, int64_t more, struct tc_round* round) {
+                             struct tc_search* search) {
+  const struct tc_found* seen = &search->found;
+  struct tc_round* round = &search->round;
+  int64_t more = search->more;
   int64_t gain = tc_add(table->gain, tc_scaled((int64_t)table->period, map->rate));
   if (table->period == 0 || gain <= 0) return false;
   uint64_t missing = (uint64_t)more - (uint64_t)seen->highest;
@@ -174,40 +208,54 @@ TC_INLINE int64_t tc_unjittered(const struct tc_clock_table* table, int64_t t) {
   return tc_jittered(table, since) < t ? latest : since;
 }
 
+/* Searches from `now` on, a t. */
+TC_INLINE bool tc_find_from(const struct tc_clock_map* map, const struct tc_clock_table* table,
+                            uint64_t now, struct tc_search* search) {
+  struct tc_round* round = &search->round;
+  round->number = 0;
+  round->from = now;
+  if (table->period != 0 && now >= table->loop_at) {
+    round->number = (now - table->loop_at) / table->period;
+    round->from -= round->number * table->period;
+  }
+  TC_FIND_IN_ROUND(map, table, search);
+  if (search->found.found) return true;
+  if (table->period == 0) return false;
+  /* A round that was begun in the middle does not tell how far a whole one gets. */
+  round->number++;
+  round->from = table->loop_at;
+  TC_FIND_IN_ROUND(map, table, search);
+  if (search->found.found) return true;
+  if (!TC_FIND_ROUND(map, table, search)) return false;
+  TC_FIND_IN_ROUND(map, table, search);
+  return search->found.found;
+}
+
 /* As tc_rate_reaches(), on a schedule. */
 TC_INLINE int64_t tc_schedule_reaches(const struct tc_clock_map* map,
                                       const struct tc_clock_table* table, int64_t since,
-                                      int64_t more) {
+                                      int64_t more, struct tc_search* search) {
   int64_t t = tc_jittered(table, since);
   if (t < 0 && more < 0) return tc_rate_reaches(map, since, more);
   uint64_t now = t < 0 ? 0 : (uint64_t)t;
   if (now > table->horizon) now = table->horizon;
-  struct tc_round round = {0, now};
-  if (table->period != 0 && now >= table->loop_at) {
-    round.number = (now - table->loop_at) / table->period;
-    round.from -= round.number * table->period;
-  }
-  struct tc_found found;
-  tc_find_in_round(map, table, &round, more, &found);
-  if (!found.found) {
-    /* A round that was begun in the middle does not tell how far a whole one gets. */
-    struct tc_round whole = {round.number + 1, table->loop_at};
-    if (table->period == 0) return TC_ENDLESS;
-    tc_find_in_round(map, table, &whole, more, &found);
-    round = whole;
-    if (!found.found) {
-      if (!tc_find_round(map, table, &found, more, &round)) return TC_ENDLESS;
-      tc_find_in_round(map, table, &round, more, &found);
-      if (!found.found) return TC_ENDLESS;
-    }
-  }
-  int64_t step = found.more ? tc_unscaled(found.more, found.slope, true) : 0;
+  search->more = more;
+  if (!tc_find_from(map, table, now, search)) return TC_ENDLESS;
+  const struct tc_found* found = &search->found;
+  int64_t step = found->more ? TC_UNSCALED(found->more, found->slope, true) : 0;
   /* Rounded apart, its parts may seem to get there only behind the segment's end. */
-  if (step > found.within) step = found.within;
-  uint64_t at = found.at + (uint64_t)step + round.number * table->period;
+  if (step > found->within) step = found->within;
+  uint64_t at = found->at + (uint64_t)step + search->round.number * table->period;
   if (at > table->horizon) return TC_ENDLESS;
-  int64_t reaches = t >= 0 && at == now ? since : tc_unjittered(table, (int64_t)at);
+  int64_t reaches = t >= 0 && at == now ? since : TC_UNJITTERED(table, (int64_t)at);
   return reaches < since ? since : reaches;
+}
+
+TC_INLINE int64_t tc_schedule_reaches_here(const struct tc_clock_map* map,
+                                           const struct tc_clock_table* table, int64_t since,
+                                           int64_t more) {
+  struct tc_search search;
+  return tc_schedule_reaches(map, table, since, more, &search);
 }
 
 /* Replaces a reading of the target's clock by a reading of the real one: the first from `now` on at
@@ -229,7 +277,7 @@ TC_INLINE bool tc_map_deadline(const struct tc_clock_map* map, const struct tc_c
   } else {
     int64_t since = tc_since_anchor(map, now_sec, now_nsec);
     int64_t more = tc_between(map->fake_sec, map->fake_nsec, *sec, *nsec);
-    int64_t at = map->kind == TC_MAP_SCHEDULE ? tc_schedule_reaches(map, table, since, more)
+    int64_t at = map->kind == TC_MAP_SCHEDULE ? TC_SCHEDULE_REACHES(map, table, since, more)
                                               : tc_rate_reaches(map, since, more);
     *sec = map->real_sec;
     *nsec = map->real_nsec;
@@ -242,17 +290,33 @@ TC_INLINE bool tc_map_deadline(const struct tc_clock_map* map, const struct tc_c
   return false;
 }
 
+/* The reading of the target's clock at which a wait of `wait` nanoseconds (>= 0) ends that begins
+ * when the real clock reads `now`. */
+TC_INLINE void tc_wait_ends(const struct tc_clock_map* map, const struct tc_clock_table* table,
+                            int64_t now_sec, int64_t now_nsec, int64_t wait, int64_t* sec,
+                            int64_t* nsec) {
+  *sec = now_sec;
+  *nsec = now_nsec;
+  tc_map_apply(map, table, sec, nsec);
+  tc_add_nsec(sec, nsec, wait);
+}
+
+/* How long that takes if tc_map_deadline() has made `sec`, `nsec` of it. */
+TC_INLINE int64_t tc_wait_takes(bool in_sight, int64_t now_sec, int64_t now_nsec, int64_t sec,
+                                int64_t nsec) {
+  int64_t real = tc_between(now_sec, now_nsec, sec, nsec);
+  return !in_sight ? TC_ENDLESS : real < 0 ? 0 : real;
+}
+
 /* How many nanoseconds a wait of `wait` nanoseconds (>= 0) of the target's time takes that begins
- * when the real clock reads `now`. TC_ENDLESS: no end is in sight. */
+ * when the real clock reads `now`: 0 only if it was 0. TC_ENDLESS: no end is in sight. */
 TC_INLINE int64_t tc_map_wait(const struct tc_clock_map* map, const struct tc_clock_table* table,
                               int64_t now_sec, int64_t now_nsec, int64_t wait) {
+  int64_t sec, nsec;
   if (map->kind == TC_MAP_OFFSET) return wait;
-  int64_t sec = now_sec, nsec = now_nsec;
-  tc_map_apply(map, table, &sec, &nsec);
-  tc_add_nsec(&sec, &nsec, wait);
-  if (!tc_map_deadline(map, table, now_sec, now_nsec, &sec, &nsec)) return TC_ENDLESS;
-  int64_t real = tc_between(now_sec, now_nsec, sec, nsec);
-  return real < 0 ? 0 : real;
+  tc_wait_ends(map, table, now_sec, now_nsec, wait, &sec, &nsec);
+  bool in_sight = tc_map_deadline(map, table, now_sec, now_nsec, &sec, &nsec);
+  return tc_wait_takes(in_sight, now_sec, now_nsec, sec, nsec);
 }
 
 /* How many nanoseconds of the target's time pass in `real` nanoseconds (>= 0) from `now` on. */

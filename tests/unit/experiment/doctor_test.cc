@@ -181,13 +181,13 @@ TEST(Doctor, BpfSaysWhatBecameOfTheTrial) {
 
   finding = examine(machine, works, [] {
     syscalls::BpfTrial trial{
-        "sys_exit tracepoint (loses readings)", true, "none", "no", "mount it", {"a"}};
+        "sys_exit tracepoint (loses readings)", true, "none", "no", "old", "mount it", {"a"}};
     return Result<syscalls::BpfTrial>(trial);
   })[kBpf];
   EXPECT_EQ(finding.verdict, Verdict::kLimited);
   EXPECT_THAT(finding.why, HasSubstr("raw time() calls are not shifted; targets may set the"));
-  EXPECT_THAT(finding.details,
-              ElementsAre("time(): no", "guard: none", "--detach: mount it", "refused: a"));
+  EXPECT_THAT(finding.details, ElementsAre("time(): no", "guard: none", "waits: old",
+                                           "--detach: mount it", "refused: a"));
 }
 
 TEST(DoctorTarget, AnOrdinaryOneWorks) {

@@ -47,6 +47,26 @@ TEST(Owner, ThatHasEndedIsNone) {
   EXPECT_FALSE(living_owner(page));
 }
 
+TEST(Owner, WhoHasEndedAbandonedItsExperiment) {
+  time_chaos::testing::Child child;
+  tc_clock_page page{};
+  EXPECT_FALSE(abandoned(page));
+  page.experiment[0] = 'x';
+  EXPECT_FALSE(abandoned(page)) << "detached";
+  sign(page);
+  EXPECT_FALSE(abandoned(page)) << "we live";
+  page.owner_pid = static_cast<uint32_t>(child.pid());
+  page.owner_start = targets::read_start_time(child.pid()).value();
+  EXPECT_FALSE(abandoned(page)) << "it lives";
+  child.end();
+  EXPECT_TRUE(abandoned(page));
+  page.owner_pidns++;
+  EXPECT_FALSE(abandoned(page)) << "elsewhere: nobody can tell";
+  page.owner_pidns--;
+  page.experiment[0] = '\0';
+  EXPECT_FALSE(abandoned(page)) << "recovered";
+}
+
 TEST(Owner, LeavesTheRestOfThePageAlone) {
   tc_clock_page page{};
   page.clocks = 3;

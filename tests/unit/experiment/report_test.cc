@@ -139,7 +139,7 @@ TEST(ChoiceText, SaysWhichAndWhyInOneLine) {
             "leaves them alone");
   choice.by_itself = false;
   EXPECT_EQ(text(choice, true), "");
-  choice = {RawCalls::kBpf, "fexit", "loses nothing", {"a"}, "no", "", true};
+  choice = {RawCalls::kBpf, "fexit", "loses nothing", {"a"}, "no", "", "", true};
   EXPECT_EQ(text(choice, false),
             "raw system calls by bpf, fexit (loses nothing); but raw time() calls are not shifted "
             "on this kernel");
@@ -152,6 +152,11 @@ TEST(ChoiceText, SaysWhichAndWhyInOneLine) {
   EXPECT_THAT(text(choice, false), HasSubstr("can set the machine's clock"));
   EXPECT_THAT(text(choice, true), HasSubstr("\n  guard: refused"));
   EXPECT_EQ(json(choice)["why_no_guard"], "refused");
+  EXPECT_EQ(json(choice)["waits"], true);
+  choice.no_waits = "not here";
+  EXPECT_THAT(text(choice, false), HasSubstr("their waits end in real time"));
+  EXPECT_THAT(text(choice, true), HasSubstr("\n  waits: not here"));
+  EXPECT_EQ(json(choice)["why_no_waits"], "not here");
 }
 
 TEST(ShiftedJson, HasTheSameFacts) {

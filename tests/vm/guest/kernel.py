@@ -34,6 +34,10 @@ def preemption():
     return text[text.index("(") + 1:text.index(")")]
 
 
+def preemptible():
+    return preemption() in ("full", "lazy")
+
+
 def _listed(what):
     done = subprocess.run(["bpftool", "-j", what, "show"], capture_output=True, text=True)
     if done.returncode != 0:

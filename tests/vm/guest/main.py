@@ -10,6 +10,7 @@ import sys
 import births
 import cases
 import kernel
+import lengths
 import lives
 import load
 import readings
@@ -17,11 +18,12 @@ import shift
 import starts
 import tap
 import units
+import waits
 
 
 def cases_of(boot):
     found = [(case.name, lambda case=case: shift.run(case)) for case in cases.CASES if boot in case.boots]
-    for module in (readings, lives, births, units, load, starts):
+    for module in (readings, lives, births, waits, lengths, units, load, starts):
         found += [(name, function) for name, function, boots in module.CASES if boot in boots]
     return found
 

@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Waits: the kernel waits by its own clock, so it is given the instant at which the target's clock
+ * will show what the target has asked for, or the length of time that it takes until then. An
+ * object of its own, which may fail to load.
+ *
+ * All calls that wait read the caller's memory by a few functions of the kernel. At the entry of
+ * these there is written what they are to find; when they have read it, it is put back. The loader
+ * attaches the programs to the functions that agent/syscalls/bpf_waits.cc names. */
+#include "wait_clock.h"
+#include "wait_memory.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+struct pair32 {
+  __s32 sec, nsec;
+};
+
+/* Which of the words of struct wait_bytes: a struct timespec, or the first or the second of an
+ * itimerspec. Masked where the verifier sees it. */
+static __always_inline __u64 word_of(__u32 narrow, __u32 second) {
+  __u64 word = narrow ? second : 2 * second;
+  barrier_var(word);
+  return word & 2 ? 2 : word & 1;
+}
+
+static __always_inline struct reading reading_in(const struct wait_bytes* bytes, __u32 narrow,
+                                                 __u32 second) {
+  __u64 word = word_of(narrow, second);
+  barrier_var(word);
+  const __u64* at = &bytes->word[word & 3];
+  struct reading from_narrow = {(__s32)at[0], (__s32)(at[0] >> 32)};
+  struct reading wide = {at[0], at[1]};
+  return narrow ? from_narrow : wide;
+}
+
+/* 32 bits end in 2038. */
+static __always_inline void write_reading(const struct reading* reading, __u32 narrow, __u32 second,
+                                          struct wait_bytes* bytes) {
+  __s64 last = 0x7fffffff;
+  __u32 sec = reading->sec < last ? reading->sec : last;
+  __u64 word = word_of(narrow, second);
+  barrier_var(word);
+  __u64* at = &bytes->word[word & 3];
+  if (narrow) {
+    at[0] = sec | (__u64)reading->nsec << 32;
+  } else {
+    at[0] = reading->sec;
+    at[1] = reading->nsec;
+  }
+}
+
+/* 0 does not wait, or switches a timer off, and what is no time makes the call fail. */
+static __always_inline bool waits(const struct reading* reading) {
+  return reading->sec >= 0 && reading->nsec >= 0 && reading->nsec < TC_NSEC_PER_SEC &&
+         (reading->sec != 0 || reading->nsec != 0);
+}
+
+/* Of the call that is looked at; on the stack there is no room. */
+struct work {
+  struct arguments arguments;
+  struct wait wait;
+  struct wait_debt debt;
+  struct wait_bytes found;
+  struct wait_held fresh;
+};
+
+struct {
+  __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+  __uint(max_entries, 1);
+  __type(key, __u32);
+  __type(value, struct work);
+} tchaos_work SEC(".maps");
+
+enum outcome { LEFT_REAL, SHIFTED, NOTHING_TO_SHIFT };
+
+/* What comes again and again does so at the rate of the clock; what a schedule shows meanwhile has
+ * no one length. */
+static __always_inline void compute_interval(__u32 page, struct work* work) {
+  struct reading interval = reading_in(&work->fresh.callers, work->wait.narrow, false);
+  if (!waits(&interval) || kind_of(page, work->wait.clock) != TC_MAP_RATE) return;
+  if (!invert_length(page, work->wait.clock, &interval)) return;
+  write_reading(&interval, work->wait.narrow, false, &work->fresh.ours);
+}
+
+/* What the kernel is to find instead of the caller's bytes. */
+static __always_inline enum outcome compute(__u32 page, struct work* work) {
+  struct wait* wait = &work->wait;
+  struct reading reading = reading_in(&work->fresh.callers, wait->narrow, wait->timer);
+  if (!waits(&reading)) return NOTHING_TO_SHIFT;
+  work->fresh.ours = work->fresh.callers;
+  bool done = wait->instant ? invert(page, wait->clock, &reading)
+                            : invert_length(page, wait->clock, &reading);
+  if (!done) return LEFT_REAL;
+  write_reading(&reading, wait->narrow, wait->timer, &work->fresh.ours);
+  if (wait->timer) compute_interval(page, work);
+  return same_bytes(&work->fresh.ours, &work->fresh.callers) ? NOTHING_TO_SHIFT : SHIFTED;
+}
+
+__attribute__((noinline)) int tchaos_compute(__u32 page) {
+  __u32 zero = 0;
+  struct work* work = bpf_map_lookup_elem(&tchaos_work, &zero);
+  return work ? compute(page, work) : NOTHING_TO_SHIFT;
+}
+
+/* Under the lock. */
+static __always_inline enum outcome replace(__u32 page, struct work* work) {
+  const struct wait_debt* debt = &work->debt;
+  struct wait_held* held = bpf_map_lookup_elem(&tchaos_wheld, &debt->place);
+  if (!read_bytes(debt->place.at, debt->size, &work->found)) return LEFT_REAL;
+  bool there = held && same_bytes(&work->found, &held->ours);
+  if (!there && !same_bytes(&work->found, &work->fresh.callers)) {
+    work->fresh.callers = work->found; /* another thread has put it back meanwhile */
+    enum outcome outcome = tchaos_compute(page);
+    if (outcome != SHIFTED) return outcome;
+  }
+  return take_place(debt, held, there, &work->fresh) ? SHIFTED : LEFT_REAL;
+}
+
+/* What is computed is computed before the lock is taken, as a rule: others wait for it without
+ * sleeping. */
+static __always_inline enum outcome shift_wait(__u32 page, struct work* work) {
+  const struct wait_debt* debt = &work->debt;
+  if (!read_bytes(debt->place.at, debt->size, &work->fresh.callers)) {
+    return LEFT_REAL; /* it is not there now, or never: then the call fails */
+  }
+  enum outcome outcome = tchaos_compute(page);
+  if (outcome != SHIFTED) return outcome;
+  if (!lock_place(&debt->place)) return LEFT_REAL;
+  outcome = replace(page, work);
+  unlock_place(&debt->place);
+  return outcome;
+}
+
+#define STACK_SIZE 16384 /* THREAD_SIZE, where there is no better way to ask */
+
+/* With which the program entered the kernel. */
+static __always_inline const struct pt_regs* entry_registers(struct task_struct* task) {
+  if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_task_pt_regs)) {
+    return (const struct pt_regs*)bpf_task_pt_regs(bpf_get_current_task_btf());
+  }
+  char* stack = BPF_CORE_READ(task, stack);
+  return (const struct pt_regs*)(stack + STACK_SIZE - bpf_core_type_size(struct pt_regs));
+}
+
+/* Lengths of time are mapped: not at all, but for rt_sigtimedwait, or in every call. */
+enum { LENGTHS_REAL, LENGTHS_MOST, LENGTHS_ALL };
+__u32 tchaos_lengths = LENGTHS_REAL;
+
+static __always_inline bool is_mapped(__u32 kind, const struct wait* wait) {
+  __u32 lengths = *(volatile __u32*)&tchaos_lengths;
+  if (wait->instant || lengths == LENGTHS_ALL) return true;
+  return lengths == LENGTHS_MOST && (kind & ~WAIT_NARROW) != WAIT_SIGNAL;
+}
+
+/* What the call that runs waits for. False: for nothing that this function reads. */
+static __always_inline bool find_wait(struct task_struct* task, __u64 read, struct work* work) {
+  const struct pt_regs* regs = entry_registers(task);
+  bool ia32 = BPF_CORE_READ(task, thread_info.status) & TS_COMPAT;
+  __u64 number = BPF_CORE_READ(regs, orig_ax) & ~0x40000000ULL; /* without the mark of x32 calls */
+  __u32 kind = ia32 ? ia32_wait(number) : native_wait(number);
+  if (!kind) return false;
+  read_arguments(regs, ia32, &work->arguments);
+  return locate_wait(kind, &work->arguments, &work->wait) && work->wait.at == read &&
+         is_mapped(kind, &work->wait);
+}
+
+/* As get_timespec64(to, from). A setting of a timer is read by a function that may call the one for
+ * an instant. */
+SEC("kprobe.multi")
+int tchaos_wait(struct pt_regs* ctx) {
+  struct tc_bpf_target* target = current_target();
+  if (!target) return 0;
+  __u64 function = PT_REGS_IP(ctx);
+  struct wait_debt* debt = debt_of_thread();
+  if (debt && debt->timer && debt->function != function) return 0;
+  if (debt) put_back(debt); /* if an earlier return was not seen */
+  __u32 zero = 0;
+  struct work* work = bpf_map_lookup_elem(&tchaos_work, &zero);
+  struct task_struct* task = (struct task_struct*)bpf_get_current_task();
+  if (!work || !find_wait(task, PT_REGS_PARM2(ctx), work)) return 0;
+  if (!work->wait.instant && kind_of(target->page, work->wait.clock) == TC_MAP_OFFSET) return 0;
+  work->debt.place.memory = (__u64)BPF_CORE_READ(task, mm);
+  work->debt.place.at = work->wait.at;
+  work->debt.function = function;
+  work->debt.size = (work->wait.narrow ? 8 : 16) << work->wait.timer;
+  work->debt.timer = work->wait.timer;
+  enum outcome outcome = shift_wait(target->page, work);
+  if (outcome != NOTHING_TO_SHIFT) count(target, TC_BPF_ROW_WAITS, outcome == SHIFTED);
+  return 0;
+}
+
+/* Where an instant or a length has been read. */
+SEC("kprobe.multi")
+int tchaos_wait_read(struct pt_regs* ctx) {
+  struct wait_debt* debt = debt_of_thread();
+  if (debt && !debt->timer) put_back(debt);
+  return 0;
+}
+
+/* Where a setting of a timer has been read. */
+SEC("kprobe.multi")
+int tchaos_timer_read(struct pt_regs* ctx) {
+  struct wait_debt* debt = debt_of_thread();
+  if (debt) put_back(debt);
+  return 0;
+}
+
+SEC("raw_tp/sched_process_exit")
+int tchaos_wait_end(struct bpf_raw_tracepoint_args* ctx) {
+  struct wait_debt* debt = debt_of_thread();
+  if (debt) put_back(debt);
+  return 0;
+}
