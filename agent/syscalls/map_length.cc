@@ -93,7 +93,8 @@ int64_t real_rest(const clock::ClockMaps& maps, LengthWait& wait, clock::Reading
                   int64_t length) {
   wait.end = wait.began;
   tc_add_nsec(&wait.end.sec, &wait.end.nsec, length);
-  return left_until(real_time_of(maps, wait.clock, wait.end), now);
+  const clock::Reading end = real_time_of(maps, wait.clock, wait.end);
+  return end.sec >= TC_LAST_SEC ? TC_ENDLESS : left_until(end, now);
 }
 
 Result<bool> replace_length(FollowedThread& thread, LengthWait wait, Given given, int64_t real) {
@@ -213,6 +214,8 @@ Result<bool> map_length(FollowedThread& thread, const tracee::SyscallStop& entry
   const int64_t rest = real_rest(maps, wait, now, given->length);
   const int64_t real = continues ? rest : real_length_of(maps, wait.clock, now, given->length);
   if (length.setting && given->length == 0) return false;  // disarmed
+  // Of a clock that stands still nobody would end it.
+  if (real == TC_ENDLESS) return false;
   if (length.setting) {
     map_interval(maps, wait.clock, given->bytes.data(), length.narrow, wait.compat,
                  step_of(length.form));
