@@ -417,9 +417,9 @@ static int for_itimer(int64_t ns) {
   setitimer(ITIMER_REAL, &setting, &old);
   int64_t took = read_ns(CLOCK_MONOTONIC) - before;
   int64_t left = (int64_t)now.it_value.tv_sec * 1000000000 + now.it_value.tv_usec * 1000;
-  int wrong = left_is(left, ns - took - 3000, ns + 3000);
+  int wrong = left_is(left, ns - took - 20000, ns + 20000);
   left = (int64_t)old.it_value.tv_sec * 1000000000 + old.it_value.tv_usec * 1000;
-  if (!wrong) wrong = left_is(left, ns - took - 3000, ns + 3000);
+  if (!wrong) wrong = left_is(left, ns - took - 20000, ns + 20000);
   sigset_t set;
   sigemptyset(&set);
   sigaddset(&set, SIGALRM);
