@@ -3,10 +3,12 @@
 
 #include <sys/types.h>
 
+#include <array>
 #include <cstdint>
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 
 #include "agent/clock/reading.h"
 #include "agent/syscalls/call_slots.h"
@@ -15,6 +17,8 @@
 #include "agent/tracee/memory.h"
 #include "agent/tracee/own_call.h"
 #include "agent/tracee/seized_thread.h"
+#include "agent/tracee/wait_lengths.h"
+#include "time_chaos/abi/clock_page.h"
 
 namespace time_chaos::syscalls {
 
@@ -39,6 +43,7 @@ struct FollowedProcess {
   std::optional<tracee::Memory> memory;  // opened when first needed
   RecentWrites writes;
   std::map<int, MappedTimerfd> timerfds;  // by descriptor
+  std::set<int> absolute_timers;          // POSIX timers that were set to a time, not a length
   std::shared_ptr<CallSlots> slots;       // of its memory; null while it is provisional
 
   // `shares`: they have one memory (vfork, CLONE_VM).
@@ -49,6 +54,7 @@ struct FollowedProcess {
     provisional = parent.provisional;
     executed = parent.executed;
     timerfds = parent.timerfds;
+    if (shares) absolute_timers = parent.absolute_timers;
     slots = shares || !parent.slots ? parent.slots
                                     : std::make_shared<CallSlots>(parent.slots->ranges());
   }
@@ -92,6 +98,24 @@ struct FollowedThread {
     uint64_t size = 0;
   };
   std::optional<Mapping> mapping = {};
+  // The present call waits for a length of time (map_length.h).
+  struct LengthWait {
+    tracee::LengthCall call;
+    int64_t number = 0;
+    uint64_t ip = 0;
+    std::array<uint64_t, 6> arguments{};
+    bool compat = false;
+    int clock = 0;
+    tc_clock_map map{};    // by which it was mapped
+    clock::Reading began;  // as the target's clock showed it
+    // Where it was mapped.
+    bool replaced = false;
+    clock::Reading end;   // as the target's clock will show it
+    bool longer = false;  // than the target's clock says
+  };
+  std::optional<LengthWait> length = {};
+  // The call before this one, which waited for a length of time, was interrupted and is made again.
+  std::optional<LengthWait> continues = {};
 };
 
 }  // namespace time_chaos::syscalls

@@ -1,6 +1,7 @@
 #include "agent/syscalls/followed_thread.h"
 
 #include "agent/clock/clock_set.h"
+#include "agent/targets/timers.h"
 
 namespace time_chaos::syscalls {
 
@@ -10,6 +11,7 @@ Result<tracee::Memory*> memory_of(FollowedThread& thread) {
     // By the thread's id: the file of a process whose main thread has ended reads nothing.
     TC_TRY(memory, tracee::Memory::open(thread.thread.tid()));
   }
+  memory->act_as(thread.thread.tid());
   return &*memory;
 }
 
@@ -27,6 +29,25 @@ Result<clock::ClockMaps> maps_of(const FollowedThread& thread, int clock) {
     return clock::identity_maps();
   }
   return process.target->maps();
+}
+
+int clock_of_call(const FollowedThread& thread, tracee::Deadline::Clock source, int clock,
+                  uint64_t first_argument) {
+  using tracee::Deadline;
+  const auto name = static_cast<int32_t>(first_argument);
+  switch (source) {
+    case Deadline::Clock::kTimerfd: {
+      const auto timer = targets::read_timerfd(thread.thread.tid(), name);
+      return timer ? timer->clock : -1;
+    }
+    case Deadline::Clock::kTimer: {
+      const auto known = targets::read_timer_clock(thread.thread.tid(), name);
+      return known ? *known : -1;
+    }
+    case Deadline::Clock::kKnown:
+      break;
+  }
+  return clock;
 }
 
 }  // namespace time_chaos::syscalls

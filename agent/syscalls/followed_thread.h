@@ -8,6 +8,7 @@
 #include "agent/base/error.h"
 #include "agent/clock/clock_maps.h"
 #include "agent/syscalls/followed.h"
+#include "agent/tracee/wait_calls.h"
 
 namespace time_chaos::syscalls {
 
@@ -16,5 +17,10 @@ Status write_memory(FollowedThread& thread, uint64_t address, std::span<const ui
 
 // The maps by which this thread's process sees a clock.
 Result<clock::ClockMaps> maps_of(const FollowedThread& thread, int clock);
+
+// Which clock keeps the time of a call: what the call names or, for a timer or a timerfd, the one
+// that it was made with. -1: there is no such timer.
+int clock_of_call(const FollowedThread& thread, tracee::Deadline::Clock source, int clock,
+                  uint64_t first_argument);
 
 }  // namespace time_chaos::syscalls

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "agent/syscalls/guard.h"
+#include "agent/syscalls/map_length.h"
 #include "agent/syscalls/map_wait.h"
 #include "agent/syscalls/more_slots.h"
 #include "agent/syscalls/needless_eintr.h"
@@ -153,6 +154,8 @@ void Follower::handle(FollowedThread& thread, const Stop& stop) {
     case Stop::Kind::kEvent:
       return at_event(thread, stop);
     case Stop::Kind::kSignal:
+      // Behind a handler the program goes on, and makes calls of its own.
+      if (thread.continues && runs_handler(thread.thread, stop.signal)) thread.continues.reset();
       (void)settle_wait(thread);
       (void)undo_eintr_of_ignored(thread.thread, stop.signal);
       return go_on(thread, stop.signal);
@@ -183,7 +186,7 @@ void Follower::at_syscall(FollowedThread& thread, bool interrupted) {
     (void)end_mapping(thread);
     return go_on(thread);
   }
-  (void)end_mapped_wait(thread);
+  (void)end_mapped_wait(thread, leaves(thread));
   (void)finish_refused_call(thread);
   const FollowedProcess& process = *thread.process;
   const bool in_detour = stop->instruction_pointer >= process.vdso_start &&
@@ -195,6 +198,7 @@ void Follower::at_syscall(FollowedThread& thread, bool interrupted) {
     if (!shifted) ledger_.count_failed(process.target->pid);
     if (shifted && *shifted)
       ledger_.count_shifted(process.target->pid, clock_read_by(*registers, stop->arch));
+    (void)report_length(thread, stop->arch);
   }
   if (registers && registers->interrupted_without_restart()) {
     // Of an ignored signal another thread may have been told. But a call may also return EINTR for

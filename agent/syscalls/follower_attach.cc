@@ -3,8 +3,11 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstddef>
+#include <cstring>
 #include <thread>
 
+#include "agent/syscalls/followed_thread.h"
 #include "agent/syscalls/follower.h"
 #include "agent/syscalls/timerfds.h"
 #include "agent/targets/process.h"
@@ -22,6 +25,15 @@ using std::chrono::steady_clock;
 constexpr std::chrono::milliseconds kPatience{300};
 constexpr std::chrono::seconds kEnd{10};
 constexpr std::chrono::microseconds kPause{50};
+
+// The clock by which it waits for a length of time has another map than it had.
+bool passes_otherwise(const FollowedThread& thread) {
+  const auto maps = maps_of(thread, thread.length->clock);
+  if (!maps) return true;
+  const tc_clock_map& now = (*maps)[static_cast<size_t>(thread.length->clock)];
+  return now.kind == TC_MAP_SCHEDULE ||
+         std::memcmp(&now, &thread.length->map, offsetof(tc_clock_map, until_sec)) != 0;
+}
 
 bool cannot_stop(const FollowedThread& thread) {
   const auto status = targets::read_thread_status(thread.thread.pid(), thread.thread.tid());
@@ -169,7 +181,7 @@ void Follower::await_first_stops() {
 
 void Follower::begin_waits_anew() {
   for (auto& [tid, thread] : threads_) {
-    if (thread.waits) interrupt(thread);
+    if (thread.waits && (!thread.length || passes_otherwise(thread))) interrupt(thread);
   }
   set_timers_anew();
 }

@@ -6,7 +6,8 @@
 // of the wait would leave a changed deadline there; so it is a copy that is changed, in a slot that
 // puts the argument back by itself (agent/tracee/call_slot.h).
 //
-// Zero, which disarms a timer, and times that the kernel refuses stay as they are.
+// Zero, which disarms a timer, and times that the kernel refuses stay as they are. Waits for a
+// length of time are in map_length.h.
 #pragma once
 
 #include "agent/base/error.h"
@@ -22,7 +23,8 @@ Result<bool> map_wait(FollowedThread& thread, const tracee::SyscallStop& entry);
 
 // At the exit of a call: if its deadline was mapped, its argument and its return address are put
 // back. Before anything else looks at the registers.
-Status end_mapped_wait(FollowedThread& thread);
+// `leaving`: the thread is about to be let go.
+Status end_mapped_wait(FollowedThread& thread, bool leaving);
 
 // At another stop, of a thread that an agent, killed since, has left in a slot: likewise. And a
 // wait that was interrupted begins anew (agent/tracee/waits_anew.h).

@@ -30,6 +30,11 @@ uint64_t ignored_signals(const targets::ProcStatus& status) {
   return status.ignored | (kIgnoredByDefault & ~status.caught);
 }
 
+bool runs_handler(const tracee::SeizedThread& stopped, int signal) {
+  const auto status = targets::read_thread_status(stopped.pid(), stopped.tid());
+  return !status || (status->caught & bit(signal)) != 0;
+}
+
 Status undo_needless_eintr(tracee::SeizedThread& stopped) {
   return undo(stopped, 0);
 }

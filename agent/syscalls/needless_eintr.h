@@ -16,6 +16,9 @@ namespace time_chaos::syscalls {
 // Bit (n - 1): signal n runs no handler, stops nothing and ends nothing. As in ProcStatus.
 uint64_t ignored_signals(const targets::ProcStatus& status);
 
+// The process has a handler for it. True also where that is not known.
+bool runs_handler(const tracee::SeizedThread& stopped, int signal);
+
 // The stopped thread makes its call again if it was interrupted for nothing, that is: if no signal
 // but ignored ones waits for it. The caller knows that no other signal was just taken.
 Status undo_needless_eintr(tracee::SeizedThread& stopped);

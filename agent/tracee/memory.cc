@@ -73,6 +73,16 @@ size_t Memory::read_as_target(std::span<const Place> places, std::span<uint8_t> 
   return done;
 }
 
+Status Memory::write_as_target(uint64_t address, std::span<const uint8_t> bytes) const {
+  // NOLINTNEXTLINE(cppcoreguidelines-pro-type-const-cast): iovec serves both directions
+  const iovec ours{const_cast<uint8_t*>(bytes.data()), bytes.size()};
+  // NOLINTNEXTLINE(performance-no-int-to-ptr): of another process
+  const iovec theirs{reinterpret_cast<void*>(address), bytes.size()};
+  const ssize_t got = ::process_vm_writev(pid_, &ours, 1, &theirs, 1, 0);
+  if (got == static_cast<ssize_t>(bytes.size())) return {};
+  return fail_errno(fmt::format("write {} bytes at {:#x}", bytes.size(), address));
+}
+
 bool Memory::present(uint64_t address) const {
   uint8_t byte = 0;
   return ::pread(file_.get(), &byte, 1, static_cast<off_t>(address)) == 1;

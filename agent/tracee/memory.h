@@ -35,6 +35,10 @@ class Memory {
     uint64_t size = 0;
   };
   [[nodiscard]] size_t read_as_target(std::span<const Place> places, std::span<uint8_t> into) const;
+  // A thread of the target that lives: the two below fail through one that has ended.
+  void act_as(pid_t tid) { pid_ = tid; }
+  // As the target itself could: not through page protection. kFailed where it could not.
+  Status write_as_target(uint64_t address, std::span<const uint8_t> bytes) const;
   // Something is mapped there and readable.
   [[nodiscard]] bool present(uint64_t address) const;
 

@@ -38,6 +38,8 @@ struct Registers {
   // A call that would go on by restart_syscall(2) with what the kernel remembers of it, made anew
   // with its arguments instead. After a signal it ends with EINTR, as it would have.
   [[nodiscard]] Registers begun_anew() const;
+  // A call that a signal has ended with EINTR, as one that is made again if no handler runs.
+  [[nodiscard]] Registers made_again() const;
   // What the thread would execute next if no signal came: the registers after the kernel's own
   // restart logic (arch/x86/kernel/signal.c, arch_do_signal_or_restart).
   [[nodiscard]] Registers resumed() const;

@@ -116,6 +116,12 @@ Registers Registers::begun_anew() const {
   return next;
 }
 
+Registers Registers::made_again() const {
+  Registers next = *this;
+  if (call() >= 0 && result() == -EINTR) next.set_result(kRestartNoHand);
+  return next;
+}
+
 Registers Registers::resumed() const {
   Registers next = *this;
   if (!restarting()) return next;

@@ -45,7 +45,10 @@ Result<bool> begin_anew(pid_t pid, pid_t tid, std::span<const SlotRange> slots) 
   if (registers) {
     // First its own argument, which is null where it waits without an end.
     Registers wanted = *registers;
-    if (in_slots(slots, wanted.ip())) wanted = without_slot(pid, wanted, slots);
+    const bool replaced = in_slots(slots, wanted.ip());
+    if (replaced) wanted = without_slot(pid, wanted, slots);
+    // The end that the kernel knows may be none at all, of a clock that stood still.
+    if (replaced) wanted = wanted.begun_anew();
     wanted = waiting_anew(without_our_eintr(thread, wanted), resumed);
     changed = wanted.restarting();
     if (!(wanted == *registers)) TC_CHECK(thread.set_registers(wanted));

@@ -19,6 +19,10 @@ namespace {
 
 constexpr Milliseconds kPatience{30000};
 
+void pause(int milliseconds) {
+  std::this_thread::sleep_for(Milliseconds(milliseconds));
+}
+
 struct Wait {
   std::string kind;
   std::string clock;
@@ -146,6 +150,52 @@ INSTANTIATE_TEST_SUITE_P(
                     Case{"At", {"--at", "2037-12-31T00:00:00Z"}, "realtime", 300, 300}),
     [](const auto& test) { return test.param.name; });
 
+// Waits for a length of time, and what timers and calls say is left of one.
+std::set<std::string> ways_of_length(bool settings) {
+  std::set<std::string> ways;
+  const auto add = [&](std::initializer_list<const char*> kinds) {
+    for (const char* kind : kinds) ways.insert(kind);
+  };
+  add({"nanosleep", "clock_nanosleep", "poll", "ppoll", "select", "select_left", "pselect",
+       "epoll_wait", "futex", "sigtimedwait", "semtimedop"});
+  if (settings) add({"remainder", "timerfd", "timer", "itimer", "receive"});
+  return ways;
+}
+
+void expect_lengths(const std::vector<Wait>& waits, double least, bool settings) {
+  std::set<std::string> missing = ways_of_length(settings);
+  for (const Wait& wait : waits) {
+    EXPECT_EQ(wait.result, 0) << text(wait);
+    EXPECT_GE(wait.late_ms, 0) << text(wait);
+    EXPECT_GE(wait.real_ms, least - kClockError) << text(wait);
+    EXPECT_LE(wait.real_ms, least + kSlow) << text(wait);
+    missing.erase(wait.kind);
+  }
+  EXPECT_THAT(missing, testing::IsEmpty());
+}
+
+class Lengths : public testing::TestWithParam<Case> {};
+
+TEST_P(Lengths, PassInTheTargetsTime) {
+  const Case& c = GetParam();
+  ASSERT_VALUE(Child target, start_waits({"lengths"}));
+  ASSERT_VALUE(Agent agent, shift(target.pid(), c.how));
+  pause(200);  // a monotonic clock takes its rate a moment later
+  ASSERT_STATUS(target.write_line(std::to_string(c.length)));
+  ASSERT_VALUE(const auto waits, read_waits(target));
+  expect_lengths(waits, c.least, true);
+  ASSERT_VALUE([[maybe_unused]] const auto recovered, stop_agent(agent));
+}
+
+// A fast clock takes a quarter of the time, a slow one four times as much.
+INSTANTIATE_TEST_SUITE_P(All, Lengths,
+                         testing::Values(Case{"Ahead", both({"--offset", "1h"}), "", 300, 300},
+                                         Case{"Fast", both({"--rate", "4"}), "", 2000, 500},
+                                         Case{"Slow", both({"--rate", "0.25"}), "", 500, 2000},
+                                         Case{"Frozen", {"--freeze"}, "", 300, 300},
+                                         Case{"Strobe", {"--strobe", "200ms,1s"}, "", 300, 300}),
+                         [](const auto& test) { return test.param.name; });
+
 // Programs that a target executes have no vDSO and no pages of ours: 64-bit and 32-bit ones.
 class WaitsOfAProgram : public testing::TestWithParam<std::string> {};
 
@@ -224,10 +274,6 @@ Status set(pid_t pid, const Arguments& how) {
   return outcome.status == ExitStatus{} ? Status() : fail(Exit::kFailed, outcome.text());
 }
 
-void pause(int milliseconds) {
-  std::this_thread::sleep_for(Milliseconds(milliseconds));
-}
-
 // A clock that stands still shows no end: nobody gets one, until it goes on.
 TEST(WaitsInFlight, AFrozenClockEndsNoneUntilItGoesOn) {
   ASSERT_VALUE(Child target, start_waits());
@@ -248,6 +294,18 @@ TEST(WaitsInFlight, AnAttachEndsThemInTheTargetsTime) {
   ASSERT_VALUE(Agent agent, shift(target.pid(), both({"--offset", "1h"})));
   ASSERT_VALUE(const auto waits, read_waits(target));
   expect_waits(waits, "", 500, 0, kWithoutTimers);
+  ASSERT_VALUE([[maybe_unused]] const auto recovered, stop_agent(agent));
+}
+
+// A second of a clock that hardly goes, and then is fast: what has passed of it counts.
+TEST(WaitsInFlight, ANewRateHoldsForWhatIsLeftOfALength) {
+  ASSERT_VALUE(Child target, start_waits({"lengths"}));
+  ASSERT_VALUE(Agent agent, shift(target.pid(), both({"--rate", "0.05"})));
+  ASSERT_STATUS(target.write_line("1000 settings"));
+  pause(1000);
+  ASSERT_STATUS(set(target.pid(), both({"--rate", "2"})));
+  ASSERT_VALUE(const auto waits, read_waits(target));
+  expect_lengths(waits, 1300, false);
   ASSERT_VALUE([[maybe_unused]] const auto recovered, stop_agent(agent));
 }
 
@@ -281,7 +339,7 @@ TEST(WaitsInFlight, RecoverGivesThemTheirRealEnds) {
     // Until it was followed its waits were over at once.
     pause(100);
     target.discard_output();
-    EXPECT_FALSE(target.read_line(Milliseconds(700)));
+    EXPECT_FALSE(target.read_line(Milliseconds(1200)));
     ASSERT_VALUE([[maybe_unused]] const auto recovered, stop_agent(agent));
   }
   for (int i = 0; i < 3; i++) {

@@ -6,6 +6,8 @@
  *     waits N          the same for one line, and ends
  *     waits many T     T threads that wait in one way, for every line of its input
  *     waits many T N   the same for one line, and ends
+ *     waits lengths    waits for lengths of time, for every line "MILLISECONDS [settings]" of its
+ *                      input; with "settings" without timers and timeouts that are set beforehand
  *     waits loop [T]   threads that wait in a loop with raw calls, under signals, and check after
  * every call that no register has changed; the first line of input ends it waits sem        one
  * sem_timedwait after another, "LATE" for each */
@@ -14,6 +16,7 @@
 #include <fcntl.h>
 #include <linux/futex.h>
 #include <mqueue.h>
+#include <poll.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <signal.h>
@@ -22,6 +25,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/select.h>
+#include <sys/sem.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/timerfd.h>
@@ -226,6 +233,273 @@ static void wait_in_all_ways(int64_t length, const char* without) {
   puts("all");
 }
 
+/* Waits for a length of time; `ns`. ERANGE: it was told something wrong about what is left. */
+typedef int length_kind(int64_t ns);
+
+static int left_is(int64_t left, int64_t least, int64_t most) {
+  if (left >= least && left <= most) return 0;
+  printf("left: %lld, not %lld to %lld\n", (long long)left, (long long)least, (long long)most);
+  return ERANGE;
+}
+
+static int64_t ns_of(const struct timespec* time) {
+  return (int64_t)time->tv_sec * 1000000000 + time->tv_nsec;
+}
+
+static int sleep_for(int64_t ns) {
+  struct timespec time = as_timespec(ns);
+  return clock_nanosleep(CLOCK_MONOTONIC, 0, &time, NULL);
+}
+
+static int for_nanosleep(int64_t ns) {
+  struct timespec time = as_timespec(ns);
+  return nanosleep(&time, NULL) == 0 ? 0 : errno;
+}
+
+static int for_poll(int64_t ns) {
+  return poll(NULL, 0, (int)(ns / 1000000)) == 0 ? 0 : EIO;
+}
+
+#ifdef __x86_64__
+static int for_ppoll(int64_t ns) {
+  struct timespec time = as_timespec(ns);
+  if (syscall(SYS_ppoll, NULL, 0, &time, NULL, 8) != 0) return errno;
+  return left_is(ns_of(&time), 0, 0);
+}
+
+static int for_pselect(int64_t ns) {
+  struct timespec time = as_timespec(ns);
+  if (syscall(SYS_pselect6, 0, NULL, NULL, NULL, &time, NULL) != 0) return errno;
+  return left_is(ns_of(&time), 0, 0);
+}
+
+static int for_select(int64_t ns) {
+  struct timeval time = {ns / 1000000000, ns % 1000000000 / 1000};
+  if (syscall(SYS_select, 0, NULL, NULL, NULL, &time) != 0) return errno;
+  return left_is(time.tv_sec + time.tv_usec, 0, 0);
+}
+
+/* There is something at once, and nearly all of the time is left. */
+static int for_select_left(int64_t ns) {
+  int ends[2];
+  if (pipe(ends) != 0 || write(ends[1], "", 1) != 1) return errno;
+  fd_set set;
+  FD_ZERO(&set);
+  FD_SET(ends[0], &set);
+  int64_t before = read_ns(CLOCK_MONOTONIC);
+  struct timeval time = {ns / 1000000000, ns % 1000000000 / 1000};
+  long result = syscall(SYS_select, ends[0] + 1, &set, NULL, NULL, &time);
+  int64_t took = read_ns(CLOCK_MONOTONIC) - before;
+  close(ends[0]);
+  close(ends[1]);
+  int64_t left = (int64_t)time.tv_sec * 1000000000 + time.tv_usec * 1000;
+  if (result != 1) return EIO;
+  int wrong = left_is(left, ns - took - 2000, ns);
+  return wrong ? wrong : sleep_for(ns);
+}
+#endif
+
+static int for_epoll_wait(int64_t ns) {
+  struct epoll_event event;
+  int fd = epoll_create1(0);
+  int result = epoll_wait(fd, &event, 1, (int)(ns / 1000000));
+  close(fd);
+  return result == 0 ? 0 : EIO;
+}
+
+static int for_epoll_pwait2(int64_t ns) {
+  struct epoll_event event;
+  struct wide_time time = {ns / 1000000000, ns % 1000000000};
+  int fd = epoll_create1(0);
+  long result = syscall(441, fd, &event, 1, &time, NULL, 8L);
+  int error = errno;
+  close(fd);
+  return result == 0 ? 0 : error == ENOSYS ? SKIP : error;
+}
+
+static int for_futex(int64_t ns) {
+  uint32_t word = 0;
+  struct timespec time = as_timespec(ns);
+  return timed_out(syscall(SYS_futex, &word, FUTEX_WAIT | FUTEX_PRIVATE_FLAG, 0, &time, NULL, 0));
+}
+
+static int for_sigtimedwait(int64_t ns) {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGRTMIN + 5);
+  struct timespec time = as_timespec(ns);
+  return sigtimedwait(&set, NULL, &time) < 0 && errno == EAGAIN ? 0 : EIO;
+}
+
+static int for_semtimedop(int64_t ns) {
+  int set = semget(IPC_PRIVATE, 1, 0600);
+  struct sembuf down = {0, -1, 0};
+  struct timespec time = as_timespec(ns);
+  int result = semtimedop(set, &down, 1, &time) < 0 && errno == EAGAIN ? 0 : EIO;
+  semctl(set, 0, IPC_RMID);
+  return result;
+}
+
+static void nothing(int signal) {
+  (void)signal;
+}
+
+/* Interrupted half way, and then what is left. */
+static int for_remainder(int64_t ns) {
+  struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGRTMIN + 1};
+  event._sigev_un._tid = (pid_t)syscall(SYS_gettid);
+  struct sigaction action = {.sa_handler = nothing};
+  sigaction(SIGRTMIN + 1, &action, NULL);
+  timer_t timer;
+  if (timer_create(CLOCK_MONOTONIC, &event, &timer) != 0) return errno;
+  struct itimerspec setting = {.it_value = as_timespec(ns / 2)};
+  int64_t before = read_ns(CLOCK_MONOTONIC);
+  timer_settime(timer, 0, &setting, NULL);
+  struct timespec time = as_timespec(ns), rest = {0, 0};
+  int result = clock_nanosleep(CLOCK_MONOTONIC, 0, &time, &rest);
+  int64_t took = read_ns(CLOCK_MONOTONIC) - before;
+  timer_delete(timer);
+  if (result != EINTR) return result ? result : EIO;
+  int wrong = left_is(ns_of(&rest), ns - took - 1000000, ns - ns / 2 + 1000000);
+  return wrong ? wrong : sleep_for(ns_of(&rest));
+}
+
+/* What is told of a timer that was just set: at most all of it, and no more than has passed less.
+ */
+static int told(const struct itimerspec* now, int64_t ns, int64_t took) {
+  int wrong = left_is(ns_of(&now->it_value), ns - took - 1000, ns + 1000);
+  return wrong ? wrong : left_is(ns_of(&now->it_interval), 10 * ns - 1000, 10 * ns + 1000);
+}
+
+static int for_timerfd(int64_t ns) {
+  int fd = timerfd_create(CLOCK_MONOTONIC, 0);
+  struct itimerspec setting = {as_timespec(10 * ns), as_timespec(ns)}, now, old;
+  uint64_t ticks = 0;
+  int64_t before = read_ns(CLOCK_MONOTONIC);
+  if (timerfd_settime(fd, 0, &setting, NULL) != 0) return errno;
+  timerfd_gettime(fd, &now);
+  timerfd_settime(fd, 0, &setting, &old);
+  int64_t took = read_ns(CLOCK_MONOTONIC) - before;
+  int wrong = told(&now, ns, took);
+  if (!wrong) wrong = told(&old, ns, took);
+  ssize_t got = read(fd, &ticks, sizeof ticks);
+  close(fd);
+  return wrong ? wrong : got == sizeof ticks && ticks == 1 ? 0 : EIO;
+}
+
+static int for_timer(int64_t ns) {
+  struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGRTMIN};
+  event._sigev_un._tid = (pid_t)syscall(SYS_gettid);
+  struct itimerspec setting = {as_timespec(10 * ns), as_timespec(ns)}, now, old;
+  timer_t timer;
+  if (timer_create(CLOCK_REALTIME, &event, &timer) != 0) return errno;
+  int64_t before = read_ns(CLOCK_MONOTONIC);
+  if (timer_settime(timer, 0, &setting, NULL) != 0) return errno;
+  timer_gettime(timer, &now);
+  timer_settime(timer, 0, &setting, &old);
+  int64_t took = read_ns(CLOCK_MONOTONIC) - before;
+  int wrong = told(&now, ns, took);
+  if (!wrong) wrong = told(&old, ns, took);
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGRTMIN);
+  while (sigwaitinfo(&set, NULL) < 0 && errno == EINTR) {
+  }
+  timer_delete(timer);
+  return wrong;
+}
+
+static int for_itimer(int64_t ns) {
+  struct itimerval setting = {.it_value = {ns / 1000000000, ns % 1000000000 / 1000}}, now, old;
+  int64_t before = read_ns(CLOCK_MONOTONIC);
+  if (setitimer(ITIMER_REAL, &setting, NULL) != 0) return errno;
+  getitimer(ITIMER_REAL, &now);
+  setitimer(ITIMER_REAL, &setting, &old);
+  int64_t took = read_ns(CLOCK_MONOTONIC) - before;
+  int64_t left = (int64_t)now.it_value.tv_sec * 1000000000 + now.it_value.tv_usec * 1000;
+  int wrong = left_is(left, ns - took - 20000, ns + 20000);
+  left = (int64_t)old.it_value.tv_sec * 1000000000 + old.it_value.tv_usec * 1000;
+  if (!wrong) wrong = left_is(left, ns - took - 20000, ns + 20000);
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGALRM);
+  while (sigwaitinfo(&set, NULL) < 0 && errno == EINTR) {
+  }
+  return wrong;
+}
+
+static int for_receive(int64_t ns) {
+  int ends[2];
+  char byte;
+  struct timeval time = {ns / 1000000000, ns % 1000000000 / 1000}, now = {0, 0};
+  socklen_t size = sizeof now;
+  if (socketpair(AF_UNIX, SOCK_STREAM, 0, ends) != 0) return errno;
+  if (setsockopt(ends[0], SOL_SOCKET, SO_RCVTIMEO, &time, sizeof time) != 0) return errno;
+  getsockopt(ends[0], SOL_SOCKET, SO_RCVTIMEO, &now, &size);
+  /* Kept in ticks of up to 10 ms. */
+  int64_t told = (int64_t)now.tv_sec * 1000000000 + now.tv_usec * 1000;
+  int wrong = left_is(told, ns - 1000, ns + 50000000);
+  ssize_t got = recv(ends[0], &byte, 1, 0);
+  int error = errno;
+  close(ends[0]);
+  close(ends[1]);
+  return wrong ? wrong : got < 0 && error == EAGAIN ? 0 : EIO;
+}
+
+static const struct {
+  const char* name;
+  length_kind* wait;
+  int setting;
+} lengths[] = {
+    {"nanosleep", for_nanosleep, 0},
+    {"clock_nanosleep", sleep_for, 0},
+    {"poll", for_poll, 0},
+#ifdef __x86_64__
+    {"ppoll", for_ppoll, 0},
+    {"select", for_select, 0},
+    {"select_left", for_select_left, 0},
+    {"pselect", for_pselect, 0},
+#endif
+    {"epoll_wait", for_epoll_wait, 0},
+    {"epoll_pwait2", for_epoll_pwait2, 0},
+    {"futex", for_futex, 0},
+    {"sigtimedwait", for_sigtimedwait, 0},
+    {"semtimedop", for_semtimedop, 0},
+    {"remainder", for_remainder, 1},
+    {"timerfd", for_timerfd, 1},
+    {"timer", for_timer, 1},
+    {"itimer", for_itimer, 1},
+    {"receive", for_receive, 1},
+};
+enum { LENGTHS = sizeof lengths / sizeof lengths[0] };
+
+static void* wait_length(void* argument) {
+  const struct job* job = argument;
+  int64_t began = read_ns(CLOCK_MONOTONIC_RAW), start = read_ns(CLOCK_MONOTONIC);
+  int result = lengths[job->kind].wait(job->length);
+  int64_t late = read_ns(CLOCK_MONOTONIC) - start - job->length;
+  int64_t real = read_ns(CLOCK_MONOTONIC_RAW) - began;
+  if (result != SKIP) {
+    printf("%s monotonic %d %lld %lld\n", lengths[job->kind].name, result, (long long)real / 1000,
+           (long long)(late >= 0 ? late : late - 999) / 1000);
+  }
+  return NULL;
+}
+
+static void wait_lengths(int64_t length, int without_settings) {
+  static struct job jobs[LENGTHS];
+  pthread_t threads[LENGTHS];
+  int count = 0;
+  for (int i = 0; i < LENGTHS; i++) {
+    if (without_settings && lengths[i].setting) continue;
+    jobs[count] = (struct job){i, CLOCK_MONOTONIC, length};
+    pthread_create(&threads[count], NULL, wait_length, &jobs[count]);
+    count++;
+  }
+  for (int i = 0; i < count; i++) pthread_join(threads[i], NULL);
+  puts("all");
+}
+
 enum { MOST_THREADS = 1000 };
 
 static void wait_in_threads(int count, int64_t length) {
@@ -315,7 +589,7 @@ static void semaphores(void) {
   sem_init(&semaphore, 0, 0);
   puts("ready");
   for (;;) {
-    int64_t end = read_ns(CLOCK_REALTIME) + 200000000;
+    int64_t end = read_ns(CLOCK_REALTIME) + 600000000;
     struct timespec time = as_timespec(end);
     while (sem_timedwait(&semaphore, &time) != 0 && errno == EINTR) puts("EINTR");
     printf("late %lld\n", (long long)(read_ns(CLOCK_REALTIME) - end) / 1000);
@@ -332,17 +606,21 @@ int main(int argc, char** argv) {
   sigset_t set;
   sigemptyset(&set);
   sigaddset(&set, SIGRTMIN);
+  sigaddset(&set, SIGALRM);
   pthread_sigmask(SIG_BLOCK, &set, NULL);
   int many = argc > 2 && strcmp(argv[1], "many") == 0 ? atoi(argv[2]) : 0;
   if (many && argc > 3) return wait_in_threads(many, atoll(argv[3]) * 1000000), 0;
-  if (!many && argc > 1) return wait_in_all_ways(atoll(argv[1]) * 1000000, ""), 0;
+  int by_length = argc > 1 && strcmp(argv[1], "lengths") == 0;
+  if (!many && !by_length && argc > 1) return wait_in_all_ways(atoll(argv[1]) * 1000000, ""), 0;
   puts("ready");
   char line[64];
   while (fgets(line, sizeof line, stdin) != NULL) {
     long long length = 0;
     char without[32] = "";
     sscanf(line, "%lld %31s", &length, without);
-    if (many)
+    if (by_length)
+      wait_lengths(length * 1000000, without[0] != 0);
+    else if (many)
       wait_in_threads(many, length * 1000000);
     else
       wait_in_all_ways(length * 1000000, without);

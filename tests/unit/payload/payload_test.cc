@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdlib>
 #include <limits>
 
 #include "agent/payload/layout.h"
@@ -96,6 +97,29 @@ TEST(PayloadProperty, AllFunctionsShowWhatTheFormulaSays) {
     ASSERT_EQ(stored, wanted.sec);
     ASSERT_EQ(payload.mock().last_clock, kRealtimeCoarse);
     copy[kRealtime] = poison();
+  }
+}
+
+// A drift of 200 ppm, over an hour of the host's readings: to within 1 ppm of what has passed.
+TEST(PayloadProperty, ADriftIsExactAfterAnHour) {
+  constexpr int64_t kBegin = 1'800'000'000, kHour = 3600 * TC_NSEC_PER_SEC, kStep = 73'000'001;
+  constexpr int64_t kRate = TC_RATE_ONE + TC_RATE_ONE / 5000;
+  const LoadedPayload payload;
+  tc_clock_map& map = copy_of(payload.page(), 0)[kRealtime];
+  map = tc_clock_map{};
+  map.kind = TC_MAP_RATE;
+  map.fake_sec = map.real_sec = kBegin;
+  map.rate = map.before = kRate;
+  map.rate_sec = map.before_sec = kRate / TC_NSEC_PER_SEC * TC_RATE_ONE +
+                                  kRate % TC_NSEC_PER_SEC * TC_RATE_ONE / TC_NSEC_PER_SEC;
+  map.until_sec = TC_NEVER;
+  for (int64_t passed = 0; passed <= kHour; passed += kStep) {
+    payload.mock().sec = kBegin + passed / TC_NSEC_PER_SEC;
+    payload.mock().nsec = passed % TC_NSEC_PER_SEC;
+    timespec got{};
+    ASSERT_EQ(payload.clock_gettime(kRealtime, &got), 0);
+    const int64_t shown = (got.tv_sec - kBegin) * TC_NSEC_PER_SEC + got.tv_nsec;
+    ASSERT_LE(std::abs(shown - passed - passed / 5000), passed / 1'000'000 + 2) << passed;
   }
 }
 
