@@ -26,6 +26,14 @@ class Boot:
     log: str = ""      # where something went wrong that no test tells of
 
 
+def telling_part(console):
+    """A kernel that dies says why first, and then prints many lines more."""
+    lines = console.splitlines()
+    first = next((at for at, line in enumerate(lines) if re.search(r"Oops|BUG:|int3:|general protection", line)),
+                 len(lines) - 40)
+    return lines[max(first, 0):][:60]
+
+
 def parse(name, outcome):
     planned, tests, heading = None, [], []
     for line in outcome.output.splitlines():
@@ -42,7 +50,7 @@ def parse(name, outcome):
     log = ""
     if outcome.problem or planned is None or planned != len(tests):
         why = outcome.problem or f"{len(tests)} of {planned} cases gave a result"
-        log = "\n".join([why, *heading, *outcome.output.splitlines()[-20:], *outcome.console.splitlines()[-40:]])
+        log = "\n".join([why, *heading, *outcome.output.splitlines()[-20:], *telling_part(outcome.console)])
         tests.append(Test("the guest runs to its end", "failed", [why]))
     return Boot(name, tests, outcome.seconds, outcome.boots, log)
 

@@ -38,9 +38,7 @@ def _wait(program, course, pace):
         seconds = -1 if value.startswith("!") else int(value) / 1e9
         expected = WAIT / 1000 * (1 if way in _left_real() else pace) * (2 if way.endswith("twice") else 1)
         latest = max(latest, seconds - expected)
-        # Until 5.18 semtimedop counts ticks of 4 ms (ipc/sem.c), and the first of them has begun before.
-        early = EARLY + (0.008 if way == "semaphore" and kernel.release() < (5, 19) else 0)
-        if not expected - early <= seconds <= expected + LATE:
+        if not expected - EARLY <= seconds <= expected + LATE:
             problems.append(f"{course}: {way} took {value} and not {expected * 1e9:.0f}")
     return problems, latest
 
