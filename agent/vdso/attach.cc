@@ -154,7 +154,7 @@ class Attach {
     }));
     if (plan_.plt) {
       TC_CHECK(write_plt_pages(memory_, {plan_.code, plan_.plt->place}, plan_.plt->scan.library,
-                               plan_.plt->scan.program, plan_.plt->asked));
+                               plan_.plt->asked));
     }
     TC_CHECK(memory_.write(plan_.code, plan_.code_page));
     TC_TRY(const auto code, memory_.read(plan_.code, kPage));

@@ -109,10 +109,10 @@ class Search {
 }  // namespace
 
 Status check_no_copies(pid_t pid, const tracee::Memory& memory, const PltPlace& place) {
-  TC_TRY(const auto slots, read_slots(memory, place));
+  TC_TRY(const payload::SlotTable table, read_slot_table(memory, place));
   std::set<uint64_t> hooks;
-  for (const payload::SlotRecord& slot : slots) {
-    if (slot.copied != 0) hooks.insert(place.hook(slot));
+  for (uint32_t function = 0; function < payload::kImportedCount; function++) {
+    if ((table.copied & 1U << function) != 0) hooks.insert(place.hook({0, 0, function, 0}));
   }
   if (hooks.empty()) return {};
   Search search(memory, std::move(hooks));

@@ -78,7 +78,6 @@ class Scanner {
 
   Result<SlotScan> run() {
     TC_TRY(const auto headers, program_headers(pid_));
-    scan_.program = headers.address;
     TC_TRY(scan_.map, elf::read_link_map(read_, headers));
     // The program has no name there.
     for (elf::Module& module : scan_.map.modules) {

@@ -16,7 +16,6 @@ namespace time_chaos::vdso {
 
 struct SlotScan {
   elf::LinkMap map;
-  uint64_t program = 0;                    // of the program headers, for SlotTable
   std::vector<payload::SlotRecord> slots;  // `original`: what stands in them now
   std::vector<std::string> modules;        // that have such slots, by their files' names
   payload::LibraryFunctions library;

@@ -33,6 +33,7 @@ class Recorder {
   Recorder(tracee::Memory& memory, const PltPlace& place) : memory_(memory), place_(place) {}
 
   Status record(const std::vector<SlotRecord>& wanted) {
+    TC_CHECK(note_copies(wanted));
     TC_TRY(std::vector<SlotRecord> known, read_slots(memory_, place_));
     auto count = static_cast<uint32_t>(known.size());
     for (const SlotRecord& slot : wanted) {
@@ -60,6 +61,16 @@ class Recorder {
   }
 
  private:
+  Status note_copies(const std::vector<SlotRecord>& wanted) {
+    TC_TRY(const SlotTable table, read_slot_table(memory_, place_));
+    uint32_t copied = table.copied;
+    for (const SlotRecord& slot : wanted) {
+      if (slot.copied != 0) copied |= 1U << slot.function;
+    }
+    if (copied == table.copied) return {};
+    return memory_.write_value(place_.table() + offsetof(SlotTable, copied), copied);
+  }
+
   static bool is_wanted(const std::vector<SlotRecord>& wanted, const SlotRecord& slot) {
     return std::any_of(wanted.begin(), wanted.end(),
                        [&](const SlotRecord& w) { return w.address == slot.address; });
@@ -161,11 +172,10 @@ size_t led_slots(const tracee::Memory& memory, const PltPlace& place,
 }
 
 Status write_plt_pages(tracee::Memory& memory, const PltPlace& place,
-                       const payload::LibraryFunctions& library, uint64_t program,
+                       const payload::LibraryFunctions& library,
                        const std::vector<std::string>& modules) {
   SlotTable table;
   table.active = 1;
-  table.program = program;
   std::string all;
   for (const std::string& module : modules) all += (all.empty() ? "" : " ") + module;
   all.copy(table.modules, sizeof table.modules - 1);

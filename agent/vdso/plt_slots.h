@@ -45,7 +45,7 @@ size_t led_slots(const tracee::Memory& memory, const PltPlace& place,
 
 // A table without slots, and the functions.
 Status write_plt_pages(tracee::Memory& memory, const PltPlace& place,
-                       const payload::LibraryFunctions& library, uint64_t program,
+                       const payload::LibraryFunctions& library,
                        const std::vector<std::string>& modules);
 Status set_active(tracee::Memory& memory, const PltPlace& place, bool active);
 

@@ -61,6 +61,14 @@ class Target:
     def tell(self, command):
         self.process.stdin.write(command.encode() + b"\n")
 
+    def load(self, name):
+        self.tell(f"load {name}")
+        maps = pathlib.Path(f"/proc/{self.pid}/maps")
+        while f"lib{name}.so" not in maps.read_text(encoding="ascii"):
+            time.sleep(0.01)
+        for _ in self.lines(0.1):
+            pass
+
     def lines(self, seconds):
         """What it prints from now on."""
         end = time.monotonic() + seconds
@@ -131,12 +139,13 @@ class PltTest(unittest.TestCase):
         cls.build(cls.dir, "cc")
 
     @classmethod
-    def build(cls, directory, compiler, flags=(), link=()):
+    def build(cls, directory, compiler, flags=(), link=(), keeping=("one", "two", "late")):
         directory.mkdir(exist_ok=True)
         common = [compiler, "-O2", "-Wall", "-Wextra", "-Werror", *flags]
-        for name in ("one", "two", "late"):
-            run([*common, "-shared", "-fPIC", *link, f"-DREAD={name}", f"-DKEEP=keep_{name}",
-                 f'-DNAME="{name}"', HERE / "module.c", "-o", directory / f"lib{name}.so"])
+        for name in ("one", "two", "late", "plain"):
+            keep = [f"-DKEEP=keep_{name}"] if name in keeping else []
+            run([*common, "-shared", "-fPIC", *link, f"-DREAD={name}", *keep, f'-DNAME="{name}"',
+                 HERE / "module.c", "-o", directory / f"lib{name}.so"])
         run([*common, "-pthread", HERE / "program.c", "-o", directory / "program", "-L", directory,
              "-lone", "-ltwo", "-ldl", *link, "-Wl,-rpath,$ORIGIN"])
 
@@ -156,6 +165,17 @@ class PltTest(unittest.TestCase):
 
     def recover(self, target):
         return events("recover", "--pid", target.pid)[-1]
+
+    def stay(self, target, *more):
+        """An agent that has shifted it and stays; its further events."""
+        agent = subprocess.Popen([PROGRAM, "agent", "--pid", str(target.pid), "--offset", "1h",
+                                  "--engine-vdso", "plt", "--json", *more], stdout=subprocess.PIPE,
+                                 text=True)
+        self.addCleanup(agent.stdout.close)
+        self.addCleanup(agent.wait)
+        self.addCleanup(agent.kill)
+        self.assertEqual(json.loads(agent.stdout.readline())["event"], "shifted")
+        return agent
 
     def assert_same(self, before, pid):
         after = Facts(pid)
@@ -209,28 +229,33 @@ class PltTest(unittest.TestCase):
         directory = self.dir / "lazy"
         self.build(directory, "cc", link=["-Wl,-z,lazy"])
         target = self.start(directory)
-        target.tell("load late")
-        shifted = None
-        for _ in target.lines(0.05):
-            if shifted is None:  # at once; its first reading may come before or after
-                shifted = self.detach(target, "--module", "liblate.so")
-        self.assertEqual(target.shifts()["late"], {1})
-        self.assertEqual(target.shifts()["one"], {0})
+        target.load("late")
+        self.detach(target, "--module", "liblate.so")
+        target.tell("call")
+        self.assertEqual(target.shifts(), {"one": {0}, "two": {0}, "late": {1}})
         self.recover(target)
+        self.assertEqual(target.shifts()["late"], {0})
+
+    def test_unbound_slots_that_are_never_used(self):
+        directory = self.dir / "lazy"
+        self.build(directory, "cc", link=["-Wl,-z,lazy"])
+        target = self.start(directory)
+        target.load("late")
+        before = Facts(target.pid)
+        self.assertGreaterEqual(self.detach(target, "--module", "liblate.so")["slots"], 4)
+        self.recover(target)
+        self.assert_same(before, target.pid)
+        target.tell("call")
         self.assertEqual(target.shifts()["late"], {0})
 
     def test_all_modules_and_what_is_loaded_later(self):
         target = self.start(threads=1)
-        agent = subprocess.Popen([PROGRAM, "agent", "--pid", str(target.pid), "--offset", "1h",
-                                  "--engine-vdso", "plt", "--json"], stdout=subprocess.PIPE, text=True)
-        self.addCleanup(agent.stdout.close)
-        self.addCleanup(agent.wait)
-        self.addCleanup(agent.kill)
-        self.assertEqual(json.loads(agent.stdout.readline())["event"], "shifted")
+        agent = self.stay(target)
         self.assertEqual(target.shifts(), {"one": {1}, "two": {1}})
         before = None
         for _ in range(3):  # the same place, and the same slots, again and again
-            target.tell("load late")
+            target.load("late")
+            target.tell("call")
             loaded = json.loads(agent.stdout.readline())
             self.assertEqual((loaded["event"], loaded["slots"]), ("loaded", 4))
             self.assertEqual(target.shifts()["late"], {1})
@@ -261,7 +286,7 @@ class PltTest(unittest.TestCase):
         target = self.start(self.dir)
         before = Facts(target.pid)
         self.detach(target)
-        target.tell("keep")
+        target.tell("keep two")
         self.assertEqual(target.shifts()["kept"], {1})
         recovered = self.recover(target)
         self.assertEqual(recovered["mappings"], "kept")
@@ -274,6 +299,25 @@ class PltTest(unittest.TestCase):
         self.assertEqual(target.shifts(), {"one": {0}, "two": {0}})
         self.assertEqual(self.recover(target)["mappings"], "unmapped")
         self.assertEqual(Facts(target.pid).maps, before.maps)
+
+    def test_a_copy_that_outlives_its_slot(self):
+        """Its library goes, and another's slots get the place of its records."""
+        directory = self.dir / "outlives"
+        self.build(directory, "cc", keeping=("late",))  # nobody else takes an address
+        target = self.start(directory)
+        target.load("late")
+        agent = self.stay(target)
+        target.tell("keep late\nunload\nload plain")
+        self.assertEqual(json.loads(agent.stdout.readline())["event"], "loaded")
+        self.assertEqual(target.shifts(), {"one": {1}, "two": {1}, "kept": {1}})
+        agent.send_signal(signal.SIGINT)
+        recovered = json.loads(agent.stdout.readline())
+        self.assertEqual(recovered["mappings"], "kept")
+        self.assertIn("copy", recovered["why_kept"])
+        self.assertEqual(target.shifts(), {"one": {0}, "two": {0}, "kept": {0}})
+        target.tell("forget")
+        self.assertEqual(target.shifts(), {"one": {0}, "two": {0}})
+        self.assertEqual(self.recover(target)["mappings"], "unmapped")
 
     def test_with_raw_system_calls(self):
         """What another engine shifts is shifted once."""

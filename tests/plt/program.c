@@ -1,6 +1,7 @@
 /* A program with two libraries, and more when it is told to load them. What every library reads,
  * and what it reads itself by functions whose addresses it keeps, it prints all the time. Commands:
- * "load NAME" (./libNAME.so), "unload", "fork", "keep", "forget". */
+ * "load NAME" (./libNAME.so), "call" (what was loaded last, from now on), "unload", "fork", "keep NAME"
+ * (the address that this library has taken), "forget". */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <poll.h>
@@ -17,9 +18,9 @@ typedef void (*read_function)(FILE*);
 typedef int (*clock_function)(clockid_t, struct timespec*);
 void one(FILE* out);
 void two(FILE* out);
-clock_function keep_two(void);
 
 static void* library;
+static const char* loaded;  /* its name */
 static read_function more;
 static clock_function* kept;
 
@@ -34,25 +35,50 @@ static void* busy(void* argument) {
   }
 }
 
+/* The function of the library that was loaded last, or of those that were there from the beginning. */
+static void find(const char* name, void* function, size_t size) {
+  void* found = library != NULL ? dlsym(library, name) : NULL;
+  if (found == NULL) found = dlsym(RTLD_DEFAULT, name);
+  if (found == NULL) {
+    puts(dlerror());
+    exit(1);
+  }
+  memcpy(function, &found, size);
+}
+
+static void load(const char* name) {
+  char path[300];
+  snprintf(path, sizeof path, "./lib%s.so", name);
+  library = dlopen(path, RTLD_LAZY);
+  if (library == NULL) {
+    puts(dlerror());
+    exit(1);
+  }
+  loaded = strdup(name);
+}
+
+static void keep(const char* name) {
+  clock_function (*taken)(void);
+  char function[300];
+  snprintf(function, sizeof function, "keep_%s", name);
+  find(function, &taken, sizeof taken);
+  kept = malloc(sizeof *kept);
+  *kept = taken();
+}
+
 static void obey(char* command) {
-  command[strcspn(command, "\n")] = 0;
   if (strncmp(command, "load ", 5) == 0) {
-    char path[300];
-    snprintf(path, sizeof path, "./lib%s.so", command + 5);
-    library = dlopen(path, RTLD_LAZY);
-    if (library == NULL) {
-      puts(dlerror());
-      exit(1);
-    }
-    *(void**)&more = dlsym(library, command + 5);
+    load(command + 5);
+  } else if (strcmp(command, "call") == 0) {
+    find(loaded, &more, sizeof more);
   } else if (strcmp(command, "unload") == 0) {
     more = NULL;
     dlclose(library);
+    library = NULL;
   } else if (strcmp(command, "fork") == 0) {
     if (fork() == 0) prctl(PR_SET_PDEATHSIG, SIGKILL);
-  } else if (strcmp(command, "keep") == 0) {
-    kept = malloc(sizeof *kept);
-    *kept = keep_two();
+  } else if (strncmp(command, "keep ", 5) == 0) {
+    keep(command + 5);
   } else if (strcmp(command, "forget") == 0) {
     memset(kept, 0, sizeof *kept);
     kept = NULL;
@@ -64,12 +90,16 @@ int main(int argc, char** argv) {
   for (int i = argc > 1 ? atoi(argv[1]) : 0; i > 0; i--) pthread_create(&thread, NULL, busy, NULL);
   for (;;) {
     struct pollfd in = {STDIN_FILENO, POLLIN, 0};
-    char command[256];
+    char commands[4096];
     if (poll(&in, 1, 20) == 1) {
-      ssize_t size = read(STDIN_FILENO, command, sizeof command - 1);
+      ssize_t size = read(STDIN_FILENO, commands, sizeof commands - 1);
       if (size <= 0) return 0;
-      command[size] = 0;
-      obey(command);
+      commands[size] = 0;
+      char* rest = NULL;
+      for (char* one_by_one = strtok_r(commands, "\n", &rest); one_by_one != NULL;
+           one_by_one = strtok_r(NULL, "\n", &rest)) {
+        obey(one_by_one);
+      }
     }
     printf("%d ", getpid());
     one(stdout);
