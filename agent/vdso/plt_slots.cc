@@ -80,48 +80,47 @@ class Recorder {
   const PltPlace& place_;
 };
 
-// In a stopped world.
-class Change {
- public:
-  Change(pid_t pid, tracee::Memory& memory) : pid_(pid), memory_(memory) {}
+// `write`: what is to be done while nobody moves.
+template <typename Write>
+Status in_stopped_world(pid_t pid, tracee::Memory& memory, SlotRun& run, Write&& write) {
+  TC_TRY(StoppedWorld world, StoppedWorld::stop(pid));
+  const auto stopped = std::find_if(world.threads().begin(), world.threads().end(),
+                                    [](const auto& t) { return t.stopped; });
+  if (stopped != world.threads().end()) memory.poke_through(stopped->thread);
+  const Status status = write();
+  memory.stop_poking();
+  world.release();
+  run.world_stopped =
+      std::max(run.world_stopped.value_or(std::chrono::nanoseconds(0)), world.held_for());
+  return status;
+}
 
-  // `write`: everything that is to be done while nothing moves. `before`: the loader's list as it
-  // was when it was decided on; nothing: any.
-  template <typename Write>
-  Status run(const elf::LinkMap* before, SlotRun& run, Write&& write) {
-    for (int stops = 0; stops < kMostStops; stops++) {
-      if (stops > 0) std::this_thread::sleep_for(kLoading);
-      TC_TRY(StoppedWorld world, StoppedWorld::stop(pid_));
-      const auto stopped = std::find_if(world.threads().begin(), world.threads().end(),
-                                        [](const auto& t) { return t.stopped; });
-      if (stopped != world.threads().end()) memory_.poke_through(stopped->thread);
-      Status status;
-      const auto now = read_modules(pid_, memory_);
-      const bool settled = now && now->consistent;
-      if (settled && (before == nullptr || still_loaded(*before, *now))) status = write(*now);
-      memory_.stop_poking();
-      world.release();
-      run.world_stopped =
-          std::max(run.world_stopped.value_or(std::chrono::nanoseconds(0)), world.held_for());
-      if (!now) return fail(now.error());
-      if (settled) return status;
-    }
-    return fail(Exit::kFailed, "its loader does not finish what it is at", "try again");
-  }
-
- private:
-  // Apart from what came in addition. Else nothing is written, and the next look decides anew.
-  static bool still_loaded(const elf::LinkMap& before, const elf::LinkMap& now) {
-    return std::all_of(before.modules.begin(), before.modules.end(), [&](const auto& module) {
-      return std::any_of(now.modules.begin(), now.modules.end(), [&](const auto& other) {
-        return other.base == module.base && other.dynamic == module.dynamic;
-      });
+// Apart from what came in addition.
+bool still_loaded(const elf::LinkMap& before, const elf::LinkMap& now) {
+  return std::all_of(before.modules.begin(), before.modules.end(), [&](const auto& module) {
+    return std::any_of(now.modules.begin(), now.modules.end(), [&](const auto& other) {
+      return other.base == module.base && other.dynamic == module.dynamic;
     });
-  }
+  });
+}
 
-  pid_t pid_;
-  tracee::Memory& memory_;
-};
+// The same at a moment at which the loader changes nothing. Where something that was decided on
+// (`before`) is gone, nothing is written: the next look decides anew.
+template <typename Write>
+Status while_loaded(pid_t pid, tracee::Memory& memory, const elf::LinkMap& before, SlotRun& run,
+                    Write&& write) {
+  for (int stops = 0; stops < kMostStops; stops++) {
+    if (stops > 0) std::this_thread::sleep_for(kLoading);
+    bool settled = false;
+    TC_CHECK(in_stopped_world(pid, memory, run, [&]() -> Status {
+      TC_TRY(const elf::LinkMap now, read_modules(pid, memory));
+      settled = now.consistent;
+      return settled && still_loaded(before, now) ? write() : Status();
+    }));
+    if (settled) return {};
+  }
+  return fail(Exit::kFailed, "its loader does not finish what it is at", "try again");
+}
 
 // Slots whose value is still `from` get `to`, read back.
 template <typename From, typename To>
@@ -198,14 +197,14 @@ Result<SlotRun> lead_slots(pid_t pid, tracee::Memory& memory, const PltPlace& pl
       continue;
     }
     size_t changed = 0;
-    const auto write = [&](const elf::LinkMap&) -> Status {
+    const auto write = [&]() -> Status {
       TC_CHECK(Recorder(memory, place).record(scan.slots));
       const auto from = [](const SlotRecord& slot) { return slot.original; };
       const auto to = [&](const SlotRecord& slot) { return place.hook(slot); };
       TC_TRY(changed, exchange(memory, scan.slots, from, to));
       return {};
     };
-    TC_CHECK(Change(pid, memory).run(&scan.map, run, write));
+    TC_CHECK(while_loaded(pid, memory, scan.map, run, write));
     run.changed += changed;
   }
   return run;
@@ -215,13 +214,13 @@ Result<SlotRun> restore_slots(pid_t pid, tracee::Memory& memory, const PltPlace&
   SlotRun run;
   TC_TRY(const auto slots, read_slots(memory, place));
   if (led_slots(memory, place, slots) != 0) {
-    const auto write = [&](const elf::LinkMap&) -> Status {
+    const auto write = [&]() -> Status {
       const auto from = [&](const SlotRecord& slot) { return place.hook(slot); };
       const auto to = [](const SlotRecord& slot) { return slot.original; };
       TC_TRY(run.changed, exchange(memory, slots, from, to));
       return {};
     };
-    TC_CHECK(Change(pid, memory).run(nullptr, run, write));
+    TC_CHECK(in_stopped_world(pid, memory, run, write));
   }
   return run;
 }

@@ -281,6 +281,21 @@ class PltTest(unittest.TestCase):
         self.assertEqual(target.shifts(), {"one": {0}, "two": {0}})
         os.kill(child, signal.SIGKILL)
 
+    def test_a_list_that_is_never_consistent(self):
+        """Slots are put back all the same, for good and when an attach has failed; none is led to us."""
+        target = self.start()
+        self.detach(target, "--module", "libone.so")
+        target.tell("inconsistent")
+        self.assertEqual(target.shifts(), {"one": {1}, "two": {0}})
+        recovered = self.recover(target)
+        self.assertEqual((recovered["bytes"], recovered["mappings"]), ("as before", "unmapped"))
+        self.assertEqual(target.shifts(), {"one": {0}, "two": {0}})
+        before = Facts(target.pid)
+        line = time_chaos("agent", "--pid", target.pid, "--offset", "1h", "--engine-vdso", "plt",
+                          "--detach", code=1)
+        self.assertIn("loader", line)
+        self.assert_same(before, target.pid)
+
     def test_a_kept_copy(self):
         """Of an address that the program took from a slot: our pages stay as long as it may be used."""
         target = self.start(self.dir)

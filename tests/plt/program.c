@@ -1,9 +1,10 @@
 /* A program with two libraries, and more when it is told to load them. What every library reads,
  * and what it reads itself by functions whose addresses it keeps, it prints all the time. Commands:
  * "load NAME" (./libNAME.so), "call" (what was loaded last, from now on), "unload", "fork", "keep NAME"
- * (the address that this library has taken), "forget". */
+ * (the address that this library has taken), "forget", "inconsistent" (the loader's list, for ever). */
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#include <link.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -66,6 +67,13 @@ static void keep(const char* name) {
   *kept = taken();
 }
 
+/* As a child is left by a fork in the middle of another thread's dlopen. */
+static void leave_inconsistent(void) {
+  for (ElfW(Dyn)* entry = _DYNAMIC; entry->d_tag != DT_NULL; entry++) {
+    if (entry->d_tag == DT_DEBUG) ((struct r_debug*)entry->d_un.d_ptr)->r_state = RT_ADD;
+  }
+}
+
 static void obey(char* command) {
   if (strncmp(command, "load ", 5) == 0) {
     load(command + 5);
@@ -75,6 +83,8 @@ static void obey(char* command) {
     more = NULL;
     dlclose(library);
     library = NULL;
+  } else if (strcmp(command, "inconsistent") == 0) {
+    leave_inconsistent();
   } else if (strcmp(command, "fork") == 0) {
     if (fork() == 0) prctl(PR_SET_PDEATHSIG, SIGKILL);
   } else if (strncmp(command, "keep ", 5) == 0) {
