@@ -29,7 +29,7 @@ class Boot:
 def telling_part(console):
     """A kernel that dies says why first, and then prints many lines more."""
     lines = console.splitlines()
-    first = next((at for at, line in enumerate(lines) if re.search(r"Oops|BUG:|int3:|general protection", line)),
+    first = next((at for at, line in enumerate(lines) if re.search(r"Oops|\bBUG:|int3:|general protection", line)),
                  len(lines) - 40)
     return lines[max(first, 0):][:60]
 
