@@ -3,8 +3,9 @@
 // All threads are stopped for the few stores. For those that lead a slot to us the loader must not
 // be in the middle of a change: so no library can be unloaded, and something else mapped in its
 // place, between our look at a slot and our store. Those that put a slot back need not know what is
-// loaded: only where our function's address still stands is anything written. A slot's record is in the target before the slot is changed; so whoever kills the
-// agent at any moment, the next agent can put back what was changed.
+// loaded: only where our function's address still stands is anything written. A slot's record is in
+// the target before the slot is changed; so whoever kills the agent at any moment, the next agent
+// can put back what was changed.
 #pragma once
 
 #include <sys/types.h>

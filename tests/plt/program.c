@@ -1,7 +1,8 @@
 /* A program with two libraries, and more when it is told to load them. What every library reads,
  * and what it reads itself by functions whose addresses it keeps, it prints all the time. Commands:
- * "load NAME" (./libNAME.so), "call" (what was loaded last, from now on), "unload", "fork", "keep NAME"
- * (the address that this library has taken), "forget", "inconsistent" (the loader's list, for ever). */
+ * "load NAME" (./libNAME.so), "call" (what was loaded last, from now on), "unload", "fork", "keep
+ * NAME" (the address that this library has taken), "forget", "inconsistent" (the loader's list, for
+ * ever). */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <link.h>
@@ -21,7 +22,7 @@ void one(FILE* out);
 void two(FILE* out);
 
 static void* library;
-static const char* loaded;  /* its name */
+static const char* loaded; /* its name */
 static read_function more;
 static clock_function* kept;
 
@@ -36,7 +37,8 @@ static void* busy(void* argument) {
   }
 }
 
-/* The function of the library that was loaded last, or of those that were there from the beginning. */
+/* The function of the library that was loaded last, or of those that were there from the beginning.
+ */
 static void find(const char* name, void* function, size_t size) {
   void* found = library != NULL ? dlsym(library, name) : NULL;
   if (found == NULL) found = dlsym(RTLD_DEFAULT, name);
@@ -66,6 +68,8 @@ static void keep(const char* name) {
   kept = malloc(sizeof *kept);
   *kept = taken();
 }
+
+extern ElfW(Dyn) _DYNAMIC[]; /* musl declares none */
 
 /* As a child is left by a fork in the middle of another thread's dlopen. */
 static void leave_inconsistent(void) {
