@@ -77,13 +77,7 @@ class Scanner {
         mappings_(std::move(mappings)) {}
 
   Result<SlotScan> run() {
-    TC_TRY(const auto headers, program_headers(pid_));
-    TC_TRY(scan_.map, elf::read_link_map(read_, headers));
-    // The program has no name there.
-    for (elf::Module& module : scan_.map.modules) {
-      if (module.path.empty()) module.path = program_path(pid_);
-      if (!module.path.empty()) break;
-    }
+    TC_TRY(scan_.map, read_modules(pid_, memory_));
     TC_CHECK(find_library());
     find_vdso();
     TC_CHECK(check_wanted());
@@ -242,7 +236,13 @@ bool is_loaded(const elf::LinkMap& map, const std::string& name) {
 
 Result<elf::LinkMap> read_modules(pid_t pid, const tracee::Memory& memory) {
   TC_TRY(const auto headers, program_headers(pid));
-  return elf::read_link_map(reader_of(memory), headers);
+  TC_TRY(elf::LinkMap map, elf::read_link_map(reader_of(memory), headers));
+  // The program has no name there.
+  for (elf::Module& module : map.modules) {
+    if (module.path.empty()) module.path = program_path(pid);
+    if (!module.path.empty()) break;
+  }
+  return map;
 }
 
 Result<SlotScan> scan_slots(pid_t pid, const tracee::Memory& memory,

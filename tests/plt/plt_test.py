@@ -265,6 +265,25 @@ class PltTest(unittest.TestCase):
         self.assertEqual(agent.wait(), 0)
         self.assertEqual(target.shifts(), {"one": {0}, "two": {0}})
 
+    def test_a_library_that_takes_long_to_load(self):
+        """It is in the loader's list, and looked at, long before its slots are filled."""
+        directory = self.dir / "slow"
+        self.build(directory, "cc")
+        run(["cc", "-O2", "-shared", "-fPIC", HERE / "slow.c", "-o", directory / "libslow.so"])
+        run(["cc", "-O2", "-shared", "-fPIC", "-DREAD=late", '-DNAME="late"', HERE / "module.c", "-o",
+             directory / "liblate.so", "-L", directory, "-Wl,--no-as-needed", "-lslow",
+             "-Wl,-z,lazy", "-Wl,-rpath,$ORIGIN"])
+        target = self.start(directory)
+        agent = self.stay(target)
+        target.load("late")
+        target.tell("call")
+        end = time.monotonic() + 10
+        while (seen := target.shifts()) != {"one": {1}, "two": {1}, "late": {1}}:
+            self.assertLess(time.monotonic(), end, seen)
+        agent.send_signal(signal.SIGINT)
+        self.assertEqual(agent.wait(), 0)
+        self.assertEqual(target.shifts()["late"], {0})
+
     def test_forked_children(self):
         target = self.start()
         self.detach(target, "--module", "libtwo.so")
