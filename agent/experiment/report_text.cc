@@ -52,6 +52,7 @@ std::string calls_by(const Target& target, bool plt) {
 std::string calls_by(const Carrier& carrier) {
   if (const auto& slots = carrier.found.slots) {
     std::string modules = slots->modules;
+    std::replace(modules.begin(), modules.end(), '\n', ' ');
     std::replace_if(
         modules.begin(), modules.end(), [](char c) { return c < ' ' || c > '~'; }, '?');
     return slots_text(carrier.found.led, modules.empty() ? "all modules" : modules);

@@ -8,6 +8,7 @@
 #include "agent/experiment/bpf_entry.h"
 #include "agent/experiment/owner.h"
 #include "agent/experiment/page_words.h"
+#include "agent/experiment/taken_slots.h"
 #include "agent/experiment/waits_in_flight.h"
 #include "agent/vdso/clock_page.h"
 #include "agent/vdso/recover.h"
@@ -30,6 +31,13 @@ Error already_there(const tc_clock_page& page) {
                fmt::format("experiment {} is already there{}", page.experiment,
                            owner ? fmt::format(" (agent {})", *owner) : ""),
                "change it with time-chaos set, or end it with time-chaos recover");
+}
+
+// With --detach nobody leads the slots of libraries that are loaded later.
+Status check_any_slots(const PlannedTarget& target, const ShiftRequest& request) {
+  if (target.slots != 0 || !request.detach) return {};
+  return fail(Exit::kUnsupported, "no module of it has slots for clock functions",
+              "leave out --detach, for those that are loaded later, or use --engine-vdso detour");
 }
 
 // A program that has no vDSO reads every clock by system call, so the BPF engine is enough for it.
@@ -88,6 +96,12 @@ Result<PlannedTarget> plan(targets::Process process, const ShiftRequest& request
                   "an earlier experiment's monotonic clocks are kept ahead in it",
                   fmt::format("use --engine-vdso {}", plt ? "plt" : "detour"));
     }
+    if (plt) {
+      TC_TRY(auto led, plan_taken_slots(pid, memory, carrier->found, request.modules));
+      target.slots = led.count;
+      target.modules = std::move(led.modules);
+      TC_CHECK(check_any_slots(target, request));
+    }
   }
   if (carrier && carrier->has_pages()) target.found = carrier->found;
   TC_TRY(target.maps, plan_maps(request, current));
@@ -110,11 +124,7 @@ Result<PlannedTarget> plan(targets::Process process, const ShiftRequest& request
   if (const auto& plt = target.attach->plt) {
     target.slots = plt->scan.slots.size();
     target.modules = plt->scan.modules;
-    if (target.slots == 0 && request.detach) {
-      return fail(
-          Exit::kUnsupported, "no module of it has slots for clock functions",
-          "leave out --detach, for those that are loaded later, or use --engine-vdso detour");
-    }
+    TC_CHECK(check_any_slots(target, request));
   }
   return target;
 }
@@ -224,6 +234,9 @@ Result<vdso::AttachReport> apply(PlannedTarget& target, const ShiftRequest& requ
   if (target.takes_over) {
     TC_TRY(vdso::ClockPage page, vdso::ClockPage::open(pid, target.found->clock_page()));
     page.set_twin(twin);
+    if (target.found->slots) {
+      TC_TRY(report.led, take_slots(pid, *target.found, request.modules));
+    }
     TC_CHECK(turn_corner(page, target, request, header));
     report.code = target.found->code;
     report.patches = target.found->patches();
@@ -295,8 +308,8 @@ Result<Shifted> shift(PlannedTarget& target, const ShiftRequest& request, Syscal
   shifted.words = words_of(request);
   shifted.patches = report->patches;
   shifted.plt = request.detour == vdso::Detour::kPlt && !target.only_calls;
-  shifted.slots = report->slots;
-  shifted.modules = target.modules;
+  shifted.slots = report->led.count;
+  shifted.modules = report->led.modules;
   shifted.stopped = report->stopped;
   shifted.world_stopped = report->world_stopped;
   shifted.until = end_of(target.maps.maps, shifted.clocks);

@@ -31,11 +31,11 @@ struct SlotTable {
   uint64_t magic = kSlotTableMagic;
   uint32_t active = 0;  // slots may be changed; 0: all have been put back
   uint32_t count = 0;
-  // A bit for each Imported of which the program may have made copies: until these pages go, because
-  // a copy outlives its slot and the slot's record.
+  // A bit for each Imported of which the program may have made copies: until these pages go,
+  // because a copy outlives its slot and the slot's record.
   uint32_t copied = 0;
   uint32_t unused = 0;
-  char modules[232] = {};  // those that were asked for, separated by blanks; empty: all
+  char modules[232] = {};  // those that were asked for, a line each; empty: all
 };
 static_assert(sizeof(SlotTable) == 256);
 

@@ -86,7 +86,7 @@ class Scanner {
       const size_t before = scan_.slots.size();
       TC_CHECK(add_slots(module));
       if (scan_.slots.size() != before) {
-        scan_.modules.push_back(targets::printable(base_name(module.path)));
+        scan_.modules.push_back(module_name(module));
       }
     }
     return std::move(scan_);
@@ -223,6 +223,10 @@ class Scanner {
 };
 
 }  // namespace
+
+std::string module_name(const elf::Module& module) {
+  return targets::printable(base_name(module.path));
+}
 
 elf::ReadMemory reader_of(const tracee::Memory& memory) {
   return

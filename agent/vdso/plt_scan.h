@@ -21,6 +21,9 @@ struct SlotScan {
   payload::LibraryFunctions library;
 };
 
+// Its file's name, for people.
+std::string module_name(const elf::Module& module);
+
 elf::ReadMemory reader_of(const tracee::Memory& memory);
 
 // `name`: a file's name or path.

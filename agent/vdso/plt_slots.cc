@@ -3,11 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cstring>
-#include <set>
 #include <thread>
 
 #include "agent/tracee/world.h"
+#include "agent/vdso/plt_scan.h"
 
 namespace time_chaos::vdso {
 namespace {
@@ -143,48 +142,6 @@ Result<size_t> exchange(tracee::Memory& memory, const std::vector<SlotRecord>& s
 }
 
 }  // namespace
-
-Result<SlotTable> read_slot_table(const tracee::Memory& memory, const PltPlace& place) {
-  TC_TRY(auto table, memory.read_value<SlotTable>(place.table()));
-  if (table.magic != payload::kSlotTableMagic) {
-    return fail(Exit::kFailed, "its slot table is not as written");
-  }
-  table.count = std::min(table.count, payload::kMostSlots);
-  table.modules[sizeof table.modules - 1] = '\0';
-  return table;
-}
-
-Result<std::vector<SlotRecord>> read_slots(const tracee::Memory& memory, const PltPlace& place) {
-  TC_TRY(const auto table, read_slot_table(memory, place));
-  std::vector<SlotRecord> slots(table.count);
-  TC_CHECK(memory.read(place.plt + payload::kSlotsOffset, {reinterpret_cast<uint8_t*>(slots.data()),
-                                                           slots.size() * sizeof(SlotRecord)}));
-  return slots;
-}
-
-size_t led_slots(const tracee::Memory& memory, const PltPlace& place,
-                 const std::vector<SlotRecord>& slots) {
-  return static_cast<size_t>(std::count_if(slots.begin(), slots.end(), [&](const auto& slot) {
-    const auto now = memory.read_value<uint64_t>(slot.address);
-    return now && *now == place.hook(slot);
-  }));
-}
-
-Status write_plt_pages(tracee::Memory& memory, const PltPlace& place,
-                       const payload::LibraryFunctions& library,
-                       const std::vector<std::string>& modules) {
-  SlotTable table;
-  table.active = 1;
-  std::string all;
-  for (const std::string& module : modules) all += (all.empty() ? "" : " ") + module;
-  all.copy(table.modules, sizeof table.modules - 1);
-  TC_CHECK(memory.write_value(place.table(), table));
-  return memory.write(place.plt, payload::plt_code(place.code, library));
-}
-
-Status set_active(tracee::Memory& memory, const PltPlace& place, bool active) {
-  return memory.write_value(place.table() + offsetof(SlotTable, active), active ? 1U : 0U);
-}
 
 Result<SlotRun> lead_slots(pid_t pid, tracee::Memory& memory, const PltPlace& place,
                            const std::vector<std::string>& modules) {

@@ -16,40 +16,15 @@
 #include <vector>
 
 #include "agent/base/error.h"
-#include "agent/payload/plt.h"
 #include "agent/tracee/memory.h"
-#include "agent/vdso/plt_scan.h"
+#include "agent/vdso/plt_table.h"
 
 namespace time_chaos::vdso {
-
-// Our pages in a target.
-struct PltPlace {
-  uint64_t code = 0;
-  uint64_t plt = 0;
-  [[nodiscard]] uint64_t table() const { return plt + payload::kSlotTableOffset; }
-  [[nodiscard]] uint64_t hook(const payload::SlotRecord& slot) const {
-    return payload::imported_hook(static_cast<payload::Imported>(slot.function), code, plt);
-  }
-};
 
 struct SlotRun {
   size_t changed = 0;
   std::optional<std::chrono::nanoseconds> world_stopped;
 };
-
-// What the table in a target says; not trusted, so bounded. kFailed when there is no table.
-Result<payload::SlotTable> read_slot_table(const tracee::Memory& memory, const PltPlace& place);
-Result<std::vector<payload::SlotRecord>> read_slots(const tracee::Memory& memory,
-                                                    const PltPlace& place);
-// How many of them lead to our functions now.
-size_t led_slots(const tracee::Memory& memory, const PltPlace& place,
-                 const std::vector<payload::SlotRecord>& slots);
-
-// A table without slots, and the functions.
-Status write_plt_pages(tracee::Memory& memory, const PltPlace& place,
-                       const payload::LibraryFunctions& library,
-                       const std::vector<std::string>& modules);
-Status set_active(tracee::Memory& memory, const PltPlace& place, bool active);
 
 // Until a look finds nothing more to change: a thread may just be binding a slot anew. Inside
 // tracee::in_session().

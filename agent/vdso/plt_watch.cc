@@ -4,6 +4,7 @@
 
 #include "agent/tracee/session.h"
 #include "agent/vdso/hold.h"
+#include "agent/vdso/plt_slots.h"
 
 namespace time_chaos::vdso {
 namespace {

@@ -47,7 +47,7 @@ class Recover {
     if (found_.slots) {
       TC_TRY(const SlotRun slots, restore_slots(pid_, memory_, found_.plt()));
       report_.world_stopped = slots.world_stopped;
-      TC_CHECK(hold.write(memory_, [&] { return set_active(memory_, found_.plt(), false); }));
+      TC_CHECK(hold.write(memory_, [&] { return deactivate(memory_, found_.plt()); }));
     }
     report_.bytes_restored = true;
     // From here on a failure leaves inert code behind, no more.

@@ -350,6 +350,51 @@ class PltTest(unittest.TestCase):
         self.assertEqual(target.shifts(), {"one": {0}, "two": {0}})
         self.assertEqual(self.recover(target)["mappings"], "unmapped")
 
+    def test_an_experiment_that_is_taken_over(self):
+        """Its monotonic clocks were kept ahead: its slots are led already, and those of no others."""
+        target = self.start()
+        self.detach(target, "--module", "libone.so", "--clocks", "monotonic")
+        self.recover(target)
+        again = ("agent", "--pid", target.pid, "--offset", "3h", "--engine-vdso", "plt", "--detach")
+        for others in (["libtwo.so"], ["libnot.so"], [], ["libone.so", "libtwo.so"]):
+            words = [word for name in others for word in ("--module", name)]
+            self.assertIn("use --module libone.so\n", time_chaos(*again, *words, code=5))
+        self.assertEqual(target.shifts(), {"one": {0}, "two": {0}})
+        shifted = events(*again, "--module", "libone.so", "--module", "libone.so")[-1]
+        self.assertEqual(shifted["modules"], ["libone.so"])
+        self.assertGreaterEqual(shifted["slots"], 4)
+        self.assertEqual(target.shifts(), {"one": {3}, "two": {0}})
+        self.recover(target)
+        self.assertEqual(target.shifts(), {"one": {0}, "two": {0}})
+
+    def test_libraries_that_came_before_it_is_taken_over(self):
+        target = self.start()
+        first = self.detach(target, "--clocks", "monotonic")
+        self.recover(target)
+        target.load("late")
+        target.tell("call")
+        again = ("agent", "--pid", target.pid, "--offset", "3h", "--engine-vdso", "plt", "--detach")
+        planned = events(*again, "--dry-run")[-1]
+        shifted = events(*again)[-1]
+        for event in (planned, shifted):
+            self.assertEqual(set(event["modules"]), {*first["modules"], "liblate.so"})
+        self.assertEqual(planned["slots"], shifted["slots"])
+        self.assertEqual(target.shifts(), {"one": {3}, "two": {3}, "late": {3}})
+        self.recover(target)
+        self.assertIn("leave out --module", time_chaos(*again, "--module", "libone.so", code=5))
+
+    def test_pages_that_are_used_again(self):
+        """The table says whose slots are led now."""
+        target = self.start()
+        self.detach(target, "--module", "libone.so")
+        target.tell("keep one")
+        self.assertEqual(target.shifts()["kept"], {1})
+        self.assertEqual(self.recover(target)["mappings"], "kept")
+        self.detach(target, "--module", "libtwo.so")
+        self.assertIn(" of libtwo.so,", time_chaos("status", "--pid", target.pid))
+        self.assertEqual(target.shifts(), {"one": {0}, "two": {1}, "kept": {1}})
+        self.recover(target)
+
     def test_with_raw_system_calls(self):
         """What another engine shifts is shifted once."""
         target = self.start()
@@ -377,6 +422,7 @@ class PltTest(unittest.TestCase):
         self.assertIn("plt", time_chaos(*shift, "got", code=2))
         self.assertIn("libraries", time_chaos("run", "--offset", "1h", "--engine-vdso", "plt", "--",
                                               "true", code=2))
+        self.assertIn("so many modules", time_chaos(*shift, "plt", "--module", "x" * 240, code=5))
         planned = events(*shift, "plt", "--module", "libone.so", "--dry-run")[-1]
         self.assertEqual((planned["event"], planned["slots"]), ("planned", 4))
         self.assert_same(before, target.pid)
