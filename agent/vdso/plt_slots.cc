@@ -6,13 +6,13 @@
 #include <thread>
 
 #include "agent/tracee/world.h"
+#include "agent/vdso/plt_record.h"
 #include "agent/vdso/plt_scan.h"
 
 namespace time_chaos::vdso {
 namespace {
 
 using payload::SlotRecord;
-using payload::SlotTable;
 using tracee::StoppedWorld;
 
 constexpr int kMostStops = 60;
@@ -20,64 +20,6 @@ constexpr int kMostRounds = 8;
 // By then a thread that was binding a slot when it was changed has bound it.
 constexpr std::chrono::milliseconds kBinding(10);
 constexpr std::chrono::milliseconds kLoading(5);
-
-Status write_count(tracee::Memory& memory, const PltPlace& place, uint32_t count) {
-  return memory.write_value(place.table() + offsetof(SlotTable, count), count);
-}
-
-// Slots as they are to be, with the places of their records in the table. A record whose slot is
-// gone, or leads elsewhere by now, makes room for another.
-class Recorder {
- public:
-  Recorder(tracee::Memory& memory, const PltPlace& place) : memory_(memory), place_(place) {}
-
-  Status record(const std::vector<SlotRecord>& wanted) {
-    TC_CHECK(note_copies(wanted));
-    TC_TRY(std::vector<SlotRecord> known, read_slots(memory_, place_));
-    auto count = static_cast<uint32_t>(known.size());
-    for (const SlotRecord& slot : wanted) {
-      auto at = std::find_if(known.begin(), known.end(),
-                             [&](const SlotRecord& k) { return k.address == slot.address; });
-      if (at == known.end())
-        at = std::find_if(known.begin(), known.end(), [&](const auto& k) {
-          return led_slots(memory_, place_, {k}) == 0 && !is_wanted(wanted, k);
-        });
-      if (at == known.end()) {
-        if (count == payload::kMostSlots) {
-          return fail(Exit::kUnsupported,
-                      fmt::format("it has more than {} slots for clock functions", count),
-                      "choose modules with --module");
-        }
-        at = known.insert(known.end(), slot);
-        count++;
-      }
-      *at = slot;
-      const auto index = static_cast<uint64_t>(at - known.begin());
-      TC_CHECK(memory_.write_value(place_.plt + payload::kSlotsOffset + index * sizeof(SlotRecord),
-                                   slot));
-    }
-    return write_count(memory_, place_, count);
-  }
-
- private:
-  Status note_copies(const std::vector<SlotRecord>& wanted) {
-    TC_TRY(const SlotTable table, read_slot_table(memory_, place_));
-    uint32_t copied = table.copied;
-    for (const SlotRecord& slot : wanted) {
-      if (slot.copied != 0) copied |= 1U << slot.function;
-    }
-    if (copied == table.copied) return {};
-    return memory_.write_value(place_.table() + offsetof(SlotTable, copied), copied);
-  }
-
-  static bool is_wanted(const std::vector<SlotRecord>& wanted, const SlotRecord& slot) {
-    return std::any_of(wanted.begin(), wanted.end(),
-                       [&](const SlotRecord& w) { return w.address == slot.address; });
-  }
-
-  tracee::Memory& memory_;
-  const PltPlace& place_;
-};
 
 // `write`: what is to be done while nobody moves.
 template <typename Write>
@@ -155,7 +97,7 @@ Result<SlotRun> lead_slots(pid_t pid, tracee::Memory& memory, const PltPlace& pl
     }
     size_t changed = 0;
     const auto write = [&]() -> Status {
-      TC_CHECK(Recorder(memory, place).record(scan.slots));
+      TC_CHECK(record_slots(memory, place, scan.slots));
       const auto from = [](const SlotRecord& slot) { return slot.original; };
       const auto to = [&](const SlotRecord& slot) { return place.hook(slot); };
       TC_TRY(changed, exchange(memory, scan.slots, from, to));

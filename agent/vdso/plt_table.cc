@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <cstring>
+#include <set>
+#include <utility>
 
 #include "agent/targets/mappings.h"
 #include "agent/vdso/plt_scan.h"
@@ -59,14 +61,16 @@ Result<LedSlots> find_led(pid_t pid, const tracee::Memory& memory, const PltPlac
   LedSlots led{slots.size(), {}};
   TC_TRY(const elf::LinkMap map, read_modules(pid, memory));
   TC_TRY(const auto mappings, targets::Mappings::read(pid));
+  std::set<std::pair<std::string, uint64_t>> files;
+  for (const SlotRecord& slot : slots) {
+    if (const auto* mapping = mappings.at(slot.address)) {
+      files.emplace(mapping->device, mapping->inode);
+    }
+  }
   for (const elf::Module& module : map.modules) {
-    const targets::Mapping* own = mappings.at(module.dynamic);
-    const bool any = std::any_of(slots.begin(), slots.end(), [&](const SlotRecord& slot) {
-      const targets::Mapping* mapping = mappings.at(slot.address);
-      return mapping != nullptr && own != nullptr && mapping->inode == own->inode &&
-             mapping->device == own->device;
-    });
-    if (any) led.modules.push_back(module_name(module));
+    const targets::Mapping* mapping = mappings.at(module.dynamic);
+    if (mapping == nullptr || files.count({mapping->device, mapping->inode}) == 0) continue;
+    led.modules.push_back(module_name(module));
   }
   return led;
 }
