@@ -6,7 +6,9 @@ was killed at any step. And the README's example as it is printed there.
     plt_test.py BUILD_DIRECTORY [TEST...]
 """
 
+import ctypes
 import json
+import mmap
 import os
 import pathlib
 import re
@@ -330,6 +332,39 @@ class PltTest(unittest.TestCase):
         self.assertEqual(target.shifts(), {"one": {0}, "two": {0}})
         self.assertEqual(self.recover(target)["mappings"], "unmapped")
         self.assertEqual(Facts(target.pid).maps, before.maps)
+
+    def test_copies_that_are_hard_to_find(self):
+        self.build(self.dir / "hard", "cc", keeping=("two",))
+        target = self.start(self.dir / "hard")
+
+        def recovered_with(word, reason):
+            with self.subTest(word):
+                self.detach(target)
+                target.tell(f"keep two {word}")
+                self.assertEqual(target.shifts(), {"one": {1}, "two": {1}, "kept": {1}})
+                recovered = self.recover(target)
+                self.assertEqual(recovered["mappings"], "kept")
+                self.assertIn(reason, recovered["why_kept"])
+                self.assertEqual(target.shifts(), {"one": {0}, "two": {0}, "kept": {0}})
+                target.tell("forget")
+                self.assertEqual(target.shifts(), {"one": {0}, "two": {0}})
+                self.assertEqual(self.recover(target)["mappings"], "unmapped")
+
+        recovered_with("sealed", "a copy of one of its slots is at")
+        try:
+            mmap.mmap(-1, 3 * mmap.PAGESIZE, mmap.MAP_PRIVATE).madvise(102, 0, mmap.PAGESIZE)
+            recovered_with("guarded", "a copy of one of its slots is at")
+        except OSError:
+            pass  # guard pages: since Linux 6.13
+        secret = ctypes.CDLL(None).syscall(447, 0)
+        if secret >= 0:
+            os.close(secret)
+            recovered_with("secretly", "cannot be searched")
+        self.detach(target)
+        target.tell("reserve")
+        self.assertEqual(target.shifts(), {"one": {1}, "two": {1}})
+        self.assertIn("more memory", self.recover(target)["why_kept"])
+        self.assertEqual(target.shifts(), {"one": {0}, "two": {0}})
 
     def test_a_copy_that_outlives_its_slot(self):
         """Its library goes, and another's slots get the place of its records."""

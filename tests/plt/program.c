@@ -1,8 +1,8 @@
 /* A program with two libraries, and more when it is told to load them. What every library reads,
  * and what it reads itself by functions whose addresses it keeps, it prints all the time. Commands:
- * "load NAME" (./libNAME.so), "call" (what was loaded last, from now on), "unload", "fork", "keep
- * NAME" (the address that this library has taken), "forget", "inconsistent" (the loader's list, for
- * ever). */
+ * "load NAME" (./libNAME.so), "call" (what was loaded last, from now on), "unload", "fork",
+ * "keep NAME [WHERE]" (the address that this library has taken: sealed, guarded, secretly),
+ * "forget", "reserve" (much), "inconsistent" (the loader's list, for ever). */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <link.h>
@@ -12,9 +12,20 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
+
+#define PAGE 4096
+#define GIB ((size_t)1 << 30)
+#ifndef SYS_memfd_secret
+#define SYS_memfd_secret 447
+#endif
+#ifndef MADV_GUARD_INSTALL
+#define MADV_GUARD_INSTALL 102
+#endif
 
 typedef void (*read_function)(FILE*);
 typedef int (*clock_function)(clockid_t, struct timespec*);
@@ -25,6 +36,7 @@ static void* library;
 static const char* loaded; /* its name */
 static read_function more;
 static clock_function* kept;
+static int mapped; /* where it is kept */
 
 static void* busy(void* argument) {
   (void)argument;
@@ -60,13 +72,42 @@ static void load(const char* name) {
   loaded = strdup(name);
 }
 
-static void keep(const char* name) {
+/* Three pages. */
+static void* map(int fd, int flags) {
+  void* pages = mmap(NULL, 3 * PAGE, PROT_READ | PROT_WRITE, flags, fd, 0);
+  if (pages == MAP_FAILED) exit(1);
+  return pages;
+}
+
+/* A copy of the address that this library has taken. */
+static void keep(const char* name, const char* where) {
   clock_function (*taken)(void);
   char function[300];
   snprintf(function, sizeof function, "keep_%s", name);
   find(function, &taken, sizeof taken);
-  kept = malloc(sizeof *kept);
+  if (strcmp(where, "secretly") == 0) {
+    int fd = (int)syscall(SYS_memfd_secret, 0);
+    if (fd < 0 || ftruncate(fd, 3 * PAGE) != 0) exit(1);
+    kept = map(fd, MAP_SHARED);
+    close(fd);
+  } else if (where[0] != 0) {
+    kept = map(-1, MAP_PRIVATE | MAP_ANONYMOUS);
+  } else {
+    kept = malloc(sizeof *kept);
+  }
+  mapped = where[0] != 0;
+  if (strcmp(where, "guarded") == 0) {
+    memset(kept, 1, PAGE);
+    if (madvise((char*)kept + PAGE, PAGE, MADV_GUARD_INSTALL) != 0) exit(1);
+    kept = (clock_function*)((char*)kept + 2 * PAGE);
+  }
   *kept = taken();
+  if (strcmp(where, "sealed") == 0) mprotect(kept, PAGE, PROT_READ);
+}
+
+static void forget(void) {
+  mapped ? (void)munmap(kept, PAGE) : (void)memset(kept, 0, sizeof *kept);
+  kept = NULL;
 }
 
 extern ElfW(Dyn) _DYNAMIC[]; /* musl declares none */
@@ -92,10 +133,15 @@ static void obey(char* command) {
   } else if (strcmp(command, "fork") == 0) {
     if (fork() == 0) prctl(PR_SET_PDEATHSIG, SIGKILL);
   } else if (strncmp(command, "keep ", 5) == 0) {
-    keep(command + 5);
+    char* where = strchr(command + 5, ' ');
+    if (where != NULL) *where++ = 0;
+    keep(command + 5, where != NULL ? where : "");
   } else if (strcmp(command, "forget") == 0) {
-    memset(kept, 0, sizeof *kept);
-    kept = NULL;
+    forget();
+  } else if (strcmp(command, "reserve") == 0) {
+    if (mmap(NULL, 65 * GIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+             -1, 0) == MAP_FAILED)
+      exit(1);
   }
 }
 
