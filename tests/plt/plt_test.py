@@ -52,10 +52,9 @@ def events(*words, **more):
 class Target:
     """The program, and what it prints."""
 
-    def __init__(self, directory, name="program", threads=0, environment=None):
-        self.process = subprocess.Popen([directory / name, str(threads)], cwd=directory,
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                        env=environment, bufsize=0)
+    def __init__(self, directory, name="program", threads=0, through=()):
+        self.process = subprocess.Popen([*through, directory / name, str(threads)], cwd=directory,
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
         self.pid = self.process.pid
         self.rest = b""
 
@@ -472,6 +471,13 @@ class PltTest(unittest.TestCase):
             finally:
                 process.kill()
         self.assertRegex(line, r"^time-chaos: cannot shift .* linked statically.*\n$")
+
+    def test_a_program_that_was_started_through_its_loader(self):
+        interpreter = run(["readelf", "-lW", self.dir / "program"]).split("interpreter: ")[1].split("]")[0]
+        target = self.start(through=[interpreter])
+        self.assertIn("loader", time_chaos("agent", "--pid", target.pid, "--offset", "1h",
+                                           "--engine-vdso", "plt", code=5))
+        self.assertEqual(target.shifts(), {"one": {0}, "two": {0}})
 
     def test_a_killed_agent(self):
         """At every step of an attach and of a recovery: the program goes on, and all is put back."""
