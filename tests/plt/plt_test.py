@@ -365,6 +365,30 @@ class PltTest(unittest.TestCase):
         self.assertIn("more memory", self.recover(target)["why_kept"])
         self.assertEqual(target.shifts(), {"one": {0}, "two": {0}})
 
+    def test_a_thread_that_waits_in_vfork(self):
+        """Its child has the same memory: slots are put back, our pages stay until it is recovered again."""
+        target = self.start(threads=1)
+        before = Facts(target.pid)
+        self.detach(target)
+        target.tell("vfork")
+        stat = pathlib.Path(f"/proc/{target.pid}/stat")
+
+        def waits():
+            return stat.read_text(encoding="ascii").rsplit(")", 1)[1].split()[0] == "D"
+
+        while not waits():
+            time.sleep(0.01)
+        both = [e for e in events("recover", "--pid", target.pid) if e["event"] == "recovered"]
+        self.assertEqual(len(both), 2)
+        for recovered in both:
+            self.assertEqual((recovered["bytes"], recovered["mappings"]), ("as before", "kept"))
+            self.assertIn("as after vfork", recovered["why_kept"])
+        while waits():
+            time.sleep(0.01)
+        self.assertEqual(target.shifts(), {"one": {0}, "two": {0}})
+        self.assertEqual(self.recover(target)["mappings"], "unmapped")
+        self.assertEqual(Facts(target.pid).maps, before.maps)
+
     def test_a_copy_that_outlives_its_slot(self):
         """Its library goes, and another's slots get the place of its records."""
         directory = self.dir / "outlives"

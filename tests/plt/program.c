@@ -1,8 +1,8 @@
 /* A program with two libraries, and more when it is told to load them. What every library reads,
  * and what it reads itself by functions whose addresses it keeps, it prints all the time. Commands:
  * "load NAME" (./libNAME.so), "call" (what was loaded last, from now on), "unload", "fork",
- * "keep NAME [WHERE]" (the address that this library has taken: sealed, guarded, secretly),
- * "forget", "reserve" (much), "inconsistent" (the loader's list, for ever). */
+ * "vfork", "keep NAME [WHERE]" (the address that this library has taken: sealed, guarded,
+ * secretly), "forget", "reserve" (much), "inconsistent" (the loader's list, for ever). */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <link.h>
@@ -119,6 +119,14 @@ static void leave_inconsistent(void) {
   }
 }
 
+/* The thread is in uninterruptible sleep meanwhile. */
+static void wait_in_vfork(void) {
+  if (vfork() == 0) {
+    poll(NULL, 0, 2000);
+    _exit(0);
+  }
+}
+
 static void obey(char* command) {
   if (strncmp(command, "load ", 5) == 0) {
     load(command + 5);
@@ -130,6 +138,8 @@ static void obey(char* command) {
     library = NULL;
   } else if (strcmp(command, "inconsistent") == 0) {
     leave_inconsistent();
+  } else if (strcmp(command, "vfork") == 0) {
+    wait_in_vfork();
   } else if (strcmp(command, "fork") == 0) {
     if (fork() == 0) prctl(PR_SET_PDEATHSIG, SIGKILL);
   } else if (strncmp(command, "keep ", 5) == 0) {
