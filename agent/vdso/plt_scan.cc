@@ -5,9 +5,11 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <climits>
 #include <cstring>
 #include <set>
+#include <thread>
 
 #include "agent/base/files.h"
 #include "agent/elf/imports.h"
@@ -20,6 +22,9 @@ namespace {
 
 using elf::Import;
 using payload::Imported;
+
+constexpr int kMostReads = 8;
+constexpr std::chrono::milliseconds kUnloading(5);
 
 struct Name {
   std::string_view symbol;
@@ -222,6 +227,17 @@ class Scanner {
   uint64_t vdso_[payload::kImportedCount] = {};
 };
 
+// What could not be read may have been a library that went meanwhile: then it is not in the list
+// any more.
+template <typename Read>
+auto read_again(Read&& read) {
+  for (int reads = 1;; reads++) {
+    auto result = read();
+    if (result || result.error().kind() != Exit::kFailed || reads == kMostReads) return result;
+    std::this_thread::sleep_for(kUnloading);
+  }
+}
+
 }  // namespace
 
 std::string module_name(const elf::Module& module) {
@@ -240,7 +256,8 @@ bool is_loaded(const elf::LinkMap& map, const std::string& name) {
 
 Result<elf::LinkMap> read_modules(pid_t pid, const tracee::Memory& memory) {
   TC_TRY(const auto headers, program_headers(pid));
-  TC_TRY(elf::LinkMap map, elf::read_link_map(reader_of(memory), headers));
+  TC_TRY(elf::LinkMap map,
+         read_again([&] { return elf::read_link_map(reader_of(memory), headers); }));
   // The program has no name there.
   for (elf::Module& module : map.modules) {
     if (module.path.empty()) module.path = program_path(pid);
@@ -251,8 +268,10 @@ Result<elf::LinkMap> read_modules(pid_t pid, const tracee::Memory& memory) {
 
 Result<SlotScan> scan_slots(pid_t pid, const tracee::Memory& memory,
                             const std::vector<std::string>& modules) {
-  TC_TRY(auto mappings, targets::Mappings::read(pid));
-  return Scanner(pid, memory, modules, std::move(mappings)).run();
+  return read_again([&]() -> Result<SlotScan> {
+    TC_TRY(auto mappings, targets::Mappings::read(pid));
+    return Scanner(pid, memory, modules, std::move(mappings)).run();
+  });
 }
 
 }  // namespace time_chaos::vdso
