@@ -146,7 +146,7 @@ class PltTest(unittest.TestCase):
             keep = [f"-DKEEP=keep_{name}"] if name in keeping else []
             run([*common, "-shared", "-fPIC", *link, f"-DREAD={name}", *keep, f'-DNAME="{name}"',
                  HERE / "module.c", "-o", directory / f"lib{name}.so"])
-        run([*common, "-pthread", HERE / "program.c", "-o", directory / "program", "-L", directory,
+        run([*common, "-pthread", "-rdynamic", HERE / "program.c", "-o", directory / "program", "-L", directory,
              "-lone", "-ltwo", "-ldl", *link, "-Wl,-rpath,$ORIGIN"])
 
     @classmethod
@@ -284,6 +284,72 @@ class PltTest(unittest.TestCase):
         agent.send_signal(signal.SIGINT)
         self.assertEqual(agent.wait(), 0)
         self.assertEqual(target.shifts()["late"], {0})
+
+    def test_a_slot_without_a_name(self):
+        self.build(self.dir / "resolved", "cc")
+        run(["cc", "-O2", "-shared", "-fPIC", HERE / "resolved.c", "-o",
+             self.dir / "resolved" / "libresolved.so"])
+        target = self.start(self.dir / "resolved")
+        target.load("resolved")
+        target.tell("call")
+        self.assertEqual(target.shifts(), {"one": {0}, "two": {0}, "resolved": {0}})
+        self.assertEqual(self.detach(target, "--module", "libresolved.so")["slots"], 1)
+        self.assertEqual(target.shifts(), {"one": {0}, "two": {0}, "resolved": {1}})
+        self.recover(target)
+        self.assertEqual(target.shifts(), {"one": {0}, "two": {0}, "resolved": {0}})
+
+    def test_slots_that_are_bound_anew(self):
+        """By a thread that was at it when they were led to us: they are led once more, however late."""
+        target = self.start()
+        before = Facts(target.pid)
+        agent = self.stay(target)
+        reads = pathlib.Path(f"/proc/{agent.pid}/io")
+
+        def count():
+            seen = int(re.search(r"syscr: (\d+)", reads.read_text(encoding="ascii")).group(1))
+            time.sleep(1)
+            return int(re.search(r"syscr: (\d+)", reads.read_text(encoding="ascii")).group(1)) - seen
+
+        busy = count()
+        time.sleep(6)
+        self.assertLess(count(), busy / 2)  # it does not look at libraries that it has looked at
+        for line, content in before.slots.items():
+            if "libone.so" in line and " rw-p " in line:
+                with open(f"/proc/{target.pid}/mem", "r+b", buffering=0) as memory:
+                    memory.seek(int(line.split("-")[0], 16))
+                    memory.write(content)
+        led = json.loads(agent.stdout.readline())
+        self.assertEqual(led["event"], "loaded")
+        self.assertGreaterEqual(led["slots"], 3)  # those that are not made read-only
+        self.assertEqual(target.shifts(), {"one": {1}, "two": {1}})
+
+    def test_a_library_that_goes_meanwhile(self):
+        """At any step of an attach: what is mapped in its place is left alone."""
+        target = self.start()
+        counts = self.dir / "steps"
+        step, made = 0, 1
+        while made > step:
+            step += 1
+            counts.write_bytes(bytes(32))
+            target.load("late")
+            with subprocess.Popen(
+                    [PROGRAM, "agent", "--pid", str(target.pid), "--offset", "1h", "--detach",
+                     "--engine-vdso", "plt"], stdout=subprocess.DEVNULL,
+                    env=dict(os.environ, LD_PRELOAD=str(KILLER), KILL_COUNT_FILE=str(counts),
+                             KILL_AT=str(step), KILL_SIGNAL="stop")) as agent:
+                os.waitid(os.P_PID, agent.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+                target.tell("decoy")
+                for _ in target.lines(0.05):
+                    pass
+                agent.send_signal(signal.SIGCONT)
+            self.assertEqual(agent.returncode, 0)
+            made = struct.unpack("4Q", counts.read_bytes())[0]
+            self.assertEqual(target.shifts(0.1), {"one": {1}, "two": {1}})
+            target.tell("no decoy")
+            self.assertEqual(target.shifts(0.1), {"one": {1}, "two": {1}})
+            self.recover(target)
+        self.assertEqual(target.shifts(), {"one": {0}, "two": {0}})
+        self.assertGreater(step, 10)
 
     def test_forked_children(self):
         target = self.start()

@@ -2,7 +2,8 @@
  * and what it reads itself by functions whose addresses it keeps, it prints all the time. Commands:
  * "load NAME" (./libNAME.so), "call" (what was loaded last, from now on), "unload", "fork",
  * "vfork", "keep NAME [WHERE]" (the address that this library has taken: sealed, guarded,
- * secretly), "forget", "reserve" (much), "inconsistent" (the loader's list, for ever). */
+ * secretly), "forget", "reserve" (much), "decoy" (instead of what was loaded last), "no decoy",
+ * "inconsistent" (the loader's list, for ever). */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <link.h>
@@ -32,6 +33,7 @@ typedef int (*clock_function)(clockid_t, struct timespec*);
 void one(FILE* out);
 void two(FILE* out);
 
+clock_function vdso_clock_gettime; /* for libraries */
 static void* library;
 static const char* loaded; /* its name */
 static read_function more;
@@ -127,15 +129,62 @@ static void wait_in_vfork(void) {
   }
 }
 
+/* What is written of the library that was loaded last: once it is gone, the same bytes, which are
+ * none of its. */
+static struct {
+  char* start;
+  size_t size;
+  char* before;
+} decoy;
+
+static int find_written(struct dl_phdr_info* info, size_t size, void* base) {
+  (void)size;
+  for (int i = 0; i < info->dlpi_phnum && info->dlpi_addr == *(ElfW(Addr)*)base; i++) {
+    const ElfW(Phdr)* header = &info->dlpi_phdr[i];
+    if (header->p_type != PT_LOAD || (header->p_flags & PF_W) == 0) continue;
+    ElfW(Addr) start = (info->dlpi_addr + header->p_vaddr) & ~(ElfW(Addr))(PAGE - 1);
+    ElfW(Addr) end = info->dlpi_addr + header->p_vaddr + header->p_memsz;
+    decoy.start = (char*)start;
+    decoy.size = (end - start + PAGE - 1) & ~(size_t)(PAGE - 1);
+  }
+  return 0;
+}
+
+static void unload(void) {
+  more = NULL;
+  dlclose(library);
+  library = NULL;
+}
+
+static void put_decoy(void) {
+  dl_iterate_phdr(find_written, &((struct link_map*)library)->l_addr);
+  decoy.before = malloc(decoy.size);
+  memcpy(decoy.before, decoy.start, decoy.size);
+  unload();
+  if (mmap(decoy.start, decoy.size, PROT_READ | PROT_WRITE,
+           MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) != decoy.start)
+    exit(1);
+  memcpy(decoy.start, decoy.before, decoy.size);
+}
+
+static void take_decoy(void) {
+  munmap(decoy.start, decoy.size);
+  explicit_bzero(decoy.before, decoy.size);
+  free(decoy.before);
+  decoy.before = NULL;
+}
+
 static void obey(char* command) {
   if (strncmp(command, "load ", 5) == 0) {
     load(command + 5);
   } else if (strcmp(command, "call") == 0) {
     find(loaded, &more, sizeof more);
   } else if (strcmp(command, "unload") == 0) {
-    more = NULL;
-    dlclose(library);
-    library = NULL;
+    unload();
+  } else if (strcmp(command, "decoy") == 0) {
+    put_decoy();
+  } else if (strcmp(command, "no decoy") == 0) {
+    take_decoy();
   } else if (strcmp(command, "inconsistent") == 0) {
     leave_inconsistent();
   } else if (strcmp(command, "vfork") == 0) {
@@ -158,6 +207,9 @@ static void obey(char* command) {
 int main(int argc, char** argv) {
   pthread_t thread;
   for (int i = argc > 1 ? atoi(argv[1]) : 0; i > 0; i--) pthread_create(&thread, NULL, busy, NULL);
+  void* vdso = dlopen("linux-vdso.so.1", RTLD_LAZY | RTLD_NOLOAD);
+  void* found = vdso != NULL ? dlsym(vdso, "__vdso_clock_gettime") : NULL;
+  memcpy(&vdso_clock_gettime, &found, sizeof found);
   for (;;) {
     struct pollfd in = {STDIN_FILENO, POLLIN, 0};
     char commands[4096];
@@ -178,6 +230,10 @@ int main(int argc, char** argv) {
     if (more != NULL) {
       printf("%d ", getpid());
       more(stdout);
+    }
+    if (decoy.before != NULL) {
+      int changed = memcmp(decoy.start, decoy.before, decoy.size) != 0;
+      printf("%d decoy bad %d 0\n", getpid(), changed);
     }
     if (kept != NULL) {
       struct timespec now;
