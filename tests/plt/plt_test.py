@@ -318,6 +318,7 @@ class PltTest(unittest.TestCase):
                 with open(f"/proc/{target.pid}/mem", "r+b", buffering=0) as memory:
                     memory.seek(int(line.split("-")[0], 16))
                     memory.write(content)
+        self.assertTrue(select.select([agent.stdout], [], [], 10)[0], "nothing was led")
         led = json.loads(agent.stdout.readline())
         self.assertEqual(led["event"], "loaded")
         self.assertGreaterEqual(led["slots"], 3)  # those that are not made read-only
