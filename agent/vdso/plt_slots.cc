@@ -28,7 +28,7 @@ Status in_stopped_world(pid_t pid, tracee::Memory& memory, SlotRun& run, Write&&
   const auto stopped = std::find_if(world.threads().begin(), world.threads().end(),
                                     [](const auto& t) { return t.stopped; });
   if (stopped != world.threads().end()) memory.poke_through(stopped->thread);
-  const Status status = write();
+  Status status = write();
   memory.stop_poking();
   world.release();
   run.world_stopped =

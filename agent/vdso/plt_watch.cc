@@ -17,6 +17,7 @@ constexpr int kSettling = 50;
 std::vector<uint64_t> values_of(const tracee::Memory& memory,
                                 const std::vector<payload::SlotRecord>& slots) {
   std::vector<uint64_t> values;
+  values.reserve(slots.size());
   for (const payload::SlotRecord& slot : slots) {
     values.push_back(memory.read_value<uint64_t>(slot.address).value_or(0));
   }
