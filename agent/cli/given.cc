@@ -197,6 +197,19 @@ std::string variable_of(const std::string& option) {
   return name;
 }
 
+OutputOptions output_of(const Arguments& line) {
+  const auto end = std::find(line.begin(), line.end(), "--");  // then it is a command's
+  const auto asked = [&](const std::string& name) {
+    if (std::find(line.begin(), end, "--" + name) != end) return true;
+    const char* variable = std::getenv(variable_of(name).c_str());
+    return variable != nullptr && truth(variable).value_or(false);
+  };
+  OutputOptions output;
+  output.log = asked("log-json");
+  output.json = output.log || asked("json");
+  return output;
+}
+
 Result<Arguments> as_arguments(const CLI::App& command, const Settings& list) {
   Arguments arguments;
   for (const Setting& setting : list) {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "agent/base/error.h"
+#include "agent/cli/options.h"
 #include "agent/settings/setting.h"
 
 namespace time_chaos::cli {
@@ -46,6 +47,10 @@ Result<Arguments> as_arguments(const CLI::App& command, const settings::Settings
 
 // With the first argument first. Throws what CLI11 throws.
 void parse(CLI::App& program, const Arguments& arguments);
+
+// How an error is to be said that the line or what else is given has: as far as can be told before
+// it is understood, by its words and by the environment.
+OutputOptions output_of(const Arguments& line);
 
 // "TIME_CHAOS_ENGINE_VDSO" for "engine-vdso".
 std::string variable_of(const std::string& option);
