@@ -125,13 +125,7 @@ std::optional<std::string> value_of(const CLI::App& command, const std::string& 
 }
 
 Result<Settings> read_config(const CLI::App& program, const std::string& path,
-                             const std::optional<std::string>& known_text) {
-  std::string text;
-  if (known_text) {
-    text = *known_text;
-  } else {
-    TC_TRY(text, settings::read_settings_file(path));
-  }
+                             const std::string& text) {
   TC_TRY(auto list, settings::parse_settings(text, path));
   TC_CHECK(check_known(program, list));
   return list;
@@ -260,7 +254,12 @@ Result<Arguments> complete(const CLI::App& program, const Arguments& line, Given
   given.config = value_of(command, "config");
   std::vector<Settings> sources{environment(command)};
   if (given.config) {
-    TC_TRY(auto list, read_config(program, *given.config, config_text));
+    if (config_text) {
+      given.config_text = *config_text;
+    } else {
+      TC_TRY(given.config_text, settings::read_settings_file(*given.config));
+    }
+    TC_TRY(auto list, read_config(program, *given.config, given.config_text));
     sources.push_back(std::move(list));
   }
   if (const auto path = value_of(command, "manifest")) {

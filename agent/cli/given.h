@@ -21,6 +21,7 @@ using Arguments = std::vector<std::string>;
 struct Given {
   Arguments line;                     // the command line, without the program's name
   std::optional<std::string> config;  // --config FILE
+  std::string config_text;            // what that said
   Arguments rest;                     // what is given besides the line, but for clocks
   std::map<std::string, std::string>
       places;  // "--offset" -> "clock.yaml line 3", if not on the line
