@@ -10,11 +10,9 @@ namespace time_chaos::experiment {
 
 using std::chrono::steady_clock;
 
-Status Conductor::listen_for_followers() {
-  if (!request_.targets.open_ended() || request_.detach || followers_) return {};
-  TC_TRY(Followers followers, Followers::listen(request_.targets));
-  followers_.emplace(std::move(followers));
-  return {};
+void Conductor::listen_for_followers() {
+  if (!request_.targets.open_ended() || request_.detach || followers_) return;
+  followers_.emplace(Followers::listen(request_.targets, *selectors_));
 }
 
 Status Conductor::follow_selectors() {

@@ -29,13 +29,21 @@ bool Conductor::sleep(Lifetime& lifetime, milliseconds span) {
   }
 }
 
+// By the same selectors each time: what they have found before they do not take for something else.
+Result<std::vector<targets::Process>> Conductor::find_targets(bool dry_run) {
+  if (!selectors_) {
+    TC_TRY(selectors_, request_.targets.selectors());
+  }
+  if (!dry_run) listen_for_followers();
+  return select(request_.targets, *selectors_,
+                request_.wait ? "start it" : "start it, or wait for it with --wait 30s");
+}
+
 Result<std::vector<targets::Process>> Conductor::await_targets(Lifetime& lifetime, bool dry_run) {
   const auto begun = steady_clock::now();
   bool said = false;
   for (;;) {
-    const Status listening = dry_run ? Status() : listen_for_followers();
-    auto processes = listening ? select(request_.targets)
-                               : Result<std::vector<targets::Process>>(fail(listening.error()));
+    auto processes = find_targets(dry_run);
     if (processes || processes.error().kind() != Exit::kNoTarget || !request_.wait) {
       return processes;
     }

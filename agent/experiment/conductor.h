@@ -50,6 +50,7 @@ class Conductor : public Control {
   Status follow_syscalls();
   [[nodiscard]] Status drop_privileges() const;
 
+  Result<std::vector<targets::Process>> find_targets(bool dry_run);
   // As long as the request is willing to wait. Asked to end meanwhile: stopped_.
   Result<std::vector<targets::Process>> await_targets(Lifetime& lifetime, bool dry_run);
   Result<std::vector<PlannedTarget>> plan_first(Lifetime& lifetime,
@@ -58,7 +59,7 @@ class Conductor : public Control {
   bool sleep(Lifetime& lifetime, std::chrono::milliseconds span);
 
   // Before anything changes: who comes from then on is not missed.
-  Status listen_for_followers();
+  void listen_for_followers();
   // The targets that are there are what those who come are to be like.
   Status follow_selectors();
   [[nodiscard]] const Running& first_of(const targets::Selector& selector) const;
@@ -92,6 +93,7 @@ class Conductor : public Control {
   std::vector<Asker*> askers_;
   std::vector<Running> running_;
   std::optional<SyscallSide> side_;
+  std::optional<std::vector<targets::Selector>> selectors_;
   std::optional<Followers> followers_;
   ScopedFd notice_;
   std::optional<Moment> next_watch_;  // nothing: not in PLT mode
