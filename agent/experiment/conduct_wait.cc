@@ -54,13 +54,25 @@ Result<std::vector<targets::Process>> Conductor::await_targets(Lifetime& lifetim
   }
 }
 
+// Nothing is recovered for a request that is refused then.
+Result<std::vector<PlannedTarget>> Conductor::plan_without_abandoned(
+    std::vector<targets::Process> processes) {
+  // One instant for all targets: from here on there is little left to do.
+  request_.clocks.start = clock::read_host_clocks();
+  auto planned = plan(std::move(processes), side_->choice(), Abandoned::kForeseen);
+  const auto is_abandoned = [](const PlannedTarget& target) { return !target.abandoned.empty(); };
+  if (!planned || std::none_of(planned->begin(), planned->end(), is_abandoned)) return planned;
+  TC_CHECK(recover_abandoned(*planned));
+  std::vector<targets::Process> again;
+  for (PlannedTarget& target : *planned) again.push_back(std::move(target.process));
+  request_.clocks.start = clock::read_host_clocks();
+  return plan(std::move(again), side_->choice(), Abandoned::kRefused);
+}
+
 Result<std::vector<PlannedTarget>> Conductor::plan_first(Lifetime& lifetime,
                                                          std::vector<targets::Process> processes) {
   for (int attempt = 1;; attempt++) {
-    TC_CHECK(recover_abandoned(processes));
-    // One instant for all targets: from here on there is little left to do.
-    request_.clocks.start = clock::read_host_clocks();
-    auto planned = plan(std::move(processes), side_->choice());
+    auto planned = plan_without_abandoned(std::move(processes));
     const bool final = planned || planned.error().kind() == Exit::kNotPermitted ||
                        planned.error().kind() == Exit::kUsage;
     if (final || !request_.wait || attempt == kAttempts) return planned;

@@ -45,7 +45,7 @@ class Conductor : public Control {
   void fail_with(const Error& error);
   Exit foretell(std::vector<targets::Process> processes);
   Result<std::vector<PlannedTarget>> plan(std::vector<targets::Process> processes,
-                                          const SyscallChoice& choice);
+                                          const SyscallChoice& choice, Abandoned abandoned);
   Status shift(PlannedTarget& target, const ShiftRequest& request, size_t place);
   Status follow_syscalls();
   [[nodiscard]] Status drop_privileges() const;
@@ -55,7 +55,9 @@ class Conductor : public Control {
   Result<std::vector<targets::Process>> await_targets(Lifetime& lifetime, bool dry_run);
   Result<std::vector<PlannedTarget>> plan_first(Lifetime& lifetime,
                                                 std::vector<targets::Process> processes);
-  Status recover_abandoned(const std::vector<targets::Process>& processes);
+  Result<std::vector<PlannedTarget>> plan_without_abandoned(
+      std::vector<targets::Process> processes);
+  Status recover_abandoned(const std::vector<PlannedTarget>& targets);
   bool sleep(Lifetime& lifetime, std::chrono::milliseconds span);
 
   // Before anything changes: who comes from then on is not missed.

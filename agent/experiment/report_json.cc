@@ -165,6 +165,7 @@ Json json(const PlannedTarget& planned, const ShiftRequest& request, const Sysca
           {"slots", planned.slots},
           {"modules", planned.modules},
           {"functions", functions(planned.patches)},
+          {"recovers", planned.abandoned.empty() ? Json(nullptr) : Json(planned.abandoned)},
           {"stops_all_threads", planned.attach && planned.attach->needs_stopped_world()}};
 }
 

@@ -198,6 +198,10 @@ std::string text(const PlannedTarget& planned, const ShiftRequest& request,
                                  : needs_world(planned) ? "all threads stopped for a moment"
                                                         : "one thread stopped for a moment");
   if (planned.found && planned.attach) line += ", after clearing away what an agent left";
+  if (!planned.abandoned.empty()) {
+    line +=
+        fmt::format(", after recovering experiment {}, whose agent was killed", planned.abandoned);
+  }
   if (verbose && !planned.patches.empty()) line += "\n  " + patches_text(planned.patches);
   return line + kept_text(planned.maps.kept);
 }
