@@ -214,6 +214,7 @@ Json json(const Changed& changed) {
           {"offset", clock::format_duration(changed.offset)},
           {"offset_ns", changed.offset.count()},
           {"map", changed.words},
+          {"ended", changed.ended},
           {"took_us", microseconds(changed.took)},
           {"kept_clocks", changed.kept.names()},
           {"checked", checked(changed.checked)}};

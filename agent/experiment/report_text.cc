@@ -243,7 +243,8 @@ std::string text(const Recovered& recovered, bool verbose) {
 }
 
 std::string text(const Changed& changed) {
-  return fmt::format("{} {}: {}, set in {:.1f} us without a stop{}", changed.pid, changed.command,
+  return fmt::format("{} {}{}: {}, set in {:.1f} us without a stop{}", changed.pid, changed.command,
+                     changed.ended ? " has ended; who comes after it" : "",
                      what(changed.clocks, changed.words), microseconds(changed.took),
                      check_text(changed.checked)) +
          kept_text(changed.kept);
