@@ -99,25 +99,32 @@ Telemetry Conductor::telemetry() {
   return now;
 }
 
-// Every page and every target once: what came later may share a page.
+void Conductor::Counted::add(pid_t pid, const std::optional<BpfPlace>& place) {
+  if (place) places.emplace(key_of(*place), *place);
+  pids.insert(pid);
+}
+
+// Every page and every target once: what came later may share a page, or have the one of somebody
+// who is gone.
 void Conductor::add_calls(Telemetry& telemetry) const {
   std::array<Telemetry::Calls, TC_CLOCK_COUNT> bpf;
   std::array<Telemetry::Calls, TC_CLOCK_COUNT> ptrace;
   Telemetry::Calls unknown{"ptrace", "", 0, 0};
-  std::set<uint32_t> places;
-  std::set<pid_t> pids;
+  Counted counted = still_counted_;
   for (const Running& running : running_) {
-    const auto& place = running.family.place;
-    if (place && places.insert(place->page).second) {
-      const auto counts = place->engine->counts(place->page);
-      for (size_t clock = 0; clock < bpf.size(); clock++) {
-        bpf[clock].shifted += counts[clock].done;
-        bpf[clock].refused += counts[clock].refused;
-      }
+    counted.add(running.process.pid(), running.family.place);
+  }
+  for (const auto& [key, place] : counted.places) {
+    const auto counts = place.engine->counts(place.page);
+    for (size_t clock = 0; clock < bpf.size(); clock++) {
+      bpf[clock].shifted += counts[clock].done;
+      bpf[clock].refused += counts[clock].refused;
     }
-    const auto* following = side_->following();
-    if (following == nullptr || !pids.insert(running.process.pid()).second) continue;
-    const auto counters = following->counters(running.process.pid());
+  }
+  const auto* following = side_->following();
+  for (const pid_t pid : counted.pids) {
+    if (following == nullptr) break;
+    const auto counters = following->counters(pid);
     for (size_t clock = 0; clock < ptrace.size(); clock++) {
       ptrace[clock].shifted += counters.by_clock[clock];
     }

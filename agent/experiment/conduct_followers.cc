@@ -125,6 +125,7 @@ Status Conductor::take_in(const Followers::Candidate& candidate, const ShiftRequ
   if (const Status followed = side_->follow_too(pid, request); !followed) {
     const Running refused = std::move(running_.back());
     running_.pop_back();
+    still_counted_.add(pid, refused.family.place);
     for (const Carrier& member : members_of(refused)) {
       (void)recover_carrier(member, request_.force);
     }
@@ -148,6 +149,7 @@ void Conductor::forget_ended() {
     if (following != nullptr && following->counters(pid).threads != 0) return false;
     if (!members_of(running).empty()) return false;
     if (following != nullptr) events_.followed(pid, following->counters(pid));
+    still_counted_.add(running.process.pid(), running.family.place);
     return true;
   });
 }

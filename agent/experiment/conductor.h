@@ -4,8 +4,11 @@
 #pragma once
 
 #include <chrono>
+#include <map>
 #include <memory>
 #include <optional>
+#include <set>
+#include <utility>
 #include <vector>
 
 #include "agent/experiment/conduct.h"
@@ -105,6 +108,13 @@ class Conductor : public Control {
   Moment began_;
   bool stopped_ = false;
   Telemetry so_far_;  // what is only counted up
+  // The counts of targets that are gone: engines keep them.
+  struct Counted {
+    std::map<std::pair<uint32_t, uint32_t>, BpfPlace> places;  // by engine and page
+    std::set<pid_t> pids;
+    void add(pid_t pid, const std::optional<BpfPlace>& place);
+  };
+  Counted still_counted_;
   int good_ = 0;
   Exit worst_ = Exit::kOk;
 };
