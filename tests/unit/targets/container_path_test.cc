@@ -140,15 +140,16 @@ TEST(PodMounts, NameThePod) {
 // Who serves pods is in none of them.
 TEST(PodMounts, OfOthersSayNothing) {
   const std::string directory = "/var/lib/kubelet/pods/" + kUid;
-  for (const std::string& line : {
-           // The kubelet, a CSI driver, a node of kind: the volumes of a pod, as mounts of theirs.
-           "812 700 0:90 / " + directory + "/volumes/kubernetes.io~projected/token rw - tmpfs t rw",
-           "812 700 8:1 " + directory + "/volumes/x /var/lib/kubelet/pods rw - ext4 /dev/sda1 rw",
-           "812 700 8:1 " + directory + " /host/etc/hosts rw - ext4 /dev/sda1 rw",
-           "812 700 8:1 / /etc/hosts rw - ext4 " + directory + "/etc-hosts rw",
-           "812 700 8:1 /var/lib/docker/containers/x/hosts /etc/hosts rw - ext4 /dev/sda1 rw",
-           std::string("812 700 8:1 /etc/hosts"),
-       }) {
+  const std::vector<std::string> lines = {
+      // The kubelet, a CSI driver, a node of kind: the volumes of a pod, as mounts of theirs.
+      "812 700 0:90 / " + directory + "/volumes/kubernetes.io~projected/token rw - tmpfs t rw",
+      "812 700 8:1 " + directory + "/volumes/x /var/lib/kubelet/pods rw - ext4 /dev/sda1 rw",
+      "812 700 8:1 " + directory + " /host/etc/hosts rw - ext4 /dev/sda1 rw",
+      "812 700 8:1 / /etc/hosts rw - ext4 " + directory + "/etc-hosts rw",
+      "812 700 8:1 /var/lib/docker/containers/x/hosts /etc/hosts rw - ext4 /dev/sda1 rw",
+      "812 700 8:1 /etc/hosts",
+  };
+  for (const std::string& line : lines) {
     EXPECT_EQ(parse_pod_mounts(line + "\n"), "") << line;
   }
 }
