@@ -13,8 +13,8 @@ namespace time_chaos::live {
 namespace {
 
 using std::chrono::hours;
-using testing::HasSubstr;
 using test::Groups;
+using testing::HasSubstr;
 
 // An id and a UID that no other container here has.
 std::string id_of(char kind) {
@@ -66,7 +66,15 @@ TEST(Containers, AreWaitedForFollowedAndTheirEndIsTheAgents) {
 TEST(Containers, ThatDoNotComeInTimeAreNoTargets) {
   ASSERT_PROGRAM(outcome, 4, arguments({"--container", "no-such-container", "--wait", "300ms"}));
   EXPECT_TRUE(is_one_error_line(outcome.err)) << outcome.err;
-  EXPECT_THAT(outcome.err, HasSubstr("no process of --container no-such-container"));
+  EXPECT_THAT(outcome.err, HasSubstr("no process of --container no-such-container; start it\n"));
+  ASSERT_PROGRAM(impatient, 4, arguments({"--container", "no-such-container"}));
+  EXPECT_THAT(impatient.err, HasSubstr("wait for it with --wait 30s"));
+  for (const char* command : {"set", "status", "recover"}) {
+    Arguments line{command, "--container", "no-such-container"};
+    if (command == std::string("set")) line.insert(line.end(), {"--offset", "1h"});
+    ASSERT_VALUE(const Outcome other, run_program(line));
+    EXPECT_THAT(other.err, testing::Not(HasSubstr("--wait"))) << command << " has no such option";
+  }
 }
 
 TEST(Containers, AnIdThatSeveralBeginWithIsRefused) {

@@ -134,6 +134,14 @@ TEST_F(Found, AnIdWinsOverABeginning) {
   EXPECT_FOUND(named, ElementsAre(by_id.pid()));
 }
 
+TEST_F(Found, ABeginningOfANameIsNotTakenForAnIdLater) {
+  const Container& first = start(id_of("a1"), own("cafe") + "-1");
+  Containers named = containers(own("cafe"));
+  EXPECT_FOUND(named, ElementsAre(first.pid()));
+  start(id_of(own("cafe")), own("bar"));
+  EXPECT_FOUND(named, ElementsAre(first.pid()));
+}
+
 // The kubelet starts a container again under another id.
 TEST_F(Found, AnIdMeansItsContainerAlsoWhenThatIsRestarted) {
   const std::string pod = "shop/" + own("payments");
