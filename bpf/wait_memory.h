@@ -118,8 +118,10 @@ static __always_inline void leave_place(const struct wait_place* place, __u32 si
     return;
   }
   struct wait_bytes now;
-  if (read_bytes(place->at, size, &now) && same_bytes(&now, &held->ours)) {
-    write_bytes(place->at, size, &held->callers);
+  bool changed = read_bytes(place->at, size, &now) && same_bytes(&now, &held->ours);
+  if (changed && !write_bytes(place->at, size, &held->callers)) {
+    held->users = 0; /* a thread that ends may not write: whoever comes there next puts it back */
+    return;
   }
   bpf_map_delete_elem(&tchaos_wheld, place);
 }
@@ -132,7 +134,7 @@ static __always_inline struct wait_debt* debt_of_thread(void) {
 /* Of the thread that runs: the kernel has read what it wanted. */
 static __always_inline void put_back(const struct wait_debt* debt) {
   __u32 thread = bpf_get_current_pid_tgid();
-  if (!lock_place(&debt->place)) return; /* its next call, or its end, pays */
+  if (!lock_place(&debt->place)) return; /* its next call pays */
   leave_place(&debt->place, debt->size);
   unlock_place(&debt->place);
   bpf_map_delete_elem(&tchaos_wdebts, &thread);
@@ -151,6 +153,8 @@ static __always_inline bool take_place(const struct wait_debt* debt, struct wait
   fresh->users = held ? held->users + 1 : 1;
   if (bpf_map_update_elem(&tchaos_wheld, &debt->place, fresh, BPF_ANY) == 0) {
     if (write_bytes(debt->place.at, debt->size, &fresh->ours)) return true;
+    /* It may lie on two pages, of which the first one could be written. */
+    write_bytes(debt->place.at, debt->size, &fresh->callers);
     leave_place(&debt->place, debt->size);
   }
   bpf_map_delete_elem(&tchaos_wdebts, &thread);

@@ -102,13 +102,14 @@ __attribute__((noinline)) int tchaos_compute(__u32 page) {
   return work ? compute(page, work) : NOTHING_TO_SHIFT;
 }
 
-/* Under the lock. */
-static __always_inline enum outcome replace(__u32 page, struct work* work) {
+/* Under the lock. `theirs`: what was found before was another thread's, of which nothing has been
+ * computed. */
+static __always_inline enum outcome replace(__u32 page, struct work* work, bool theirs) {
   const struct wait_debt* debt = &work->debt;
   struct wait_held* held = bpf_map_lookup_elem(&tchaos_wheld, &debt->place);
   if (!read_bytes(debt->place.at, debt->size, &work->found)) return LEFT_REAL;
   bool there = held && same_bytes(&work->found, &held->ours);
-  if (!there && !same_bytes(&work->found, &work->fresh.callers)) {
+  if (!there && (theirs || !same_bytes(&work->found, &work->fresh.callers))) {
     work->fresh.callers = work->found; /* another thread has put it back meanwhile */
     enum outcome outcome = tchaos_compute(page);
     if (outcome != SHIFTED) return outcome;
@@ -123,10 +124,12 @@ static __always_inline enum outcome shift_wait(__u32 page, struct work* work) {
   if (!read_bytes(debt->place.at, debt->size, &work->fresh.callers)) {
     return LEFT_REAL; /* it is not there now, or never: then the call fails */
   }
-  enum outcome outcome = tchaos_compute(page);
+  struct wait_held* held = bpf_map_lookup_elem(&tchaos_wheld, &debt->place);
+  bool theirs = held && same_bytes(&work->fresh.callers, &held->ours);
+  enum outcome outcome = theirs ? SHIFTED : tchaos_compute(page);
   if (outcome != SHIFTED) return outcome;
   if (!lock_place(&debt->place)) return LEFT_REAL;
-  outcome = replace(page, work);
+  outcome = replace(page, work, theirs);
   unlock_place(&debt->place);
   return outcome;
 }

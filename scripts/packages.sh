@@ -22,10 +22,10 @@ packages[test]="libgtest-dev libgmock-dev libbenchmark-dev golang-go=go default-
 packages[vm]="busybox-static=busybox bpftool=bpftool util-linux libcap2-bin libc-bin python3=python3"
 packages[bench]="libbenchmark-dev faketime"
 # What scripts/deploy/image.sh builds with. golang-github-containers-common has the policy that buildah asks.
-packages[deploy]="buildah=buildah golang-github-containers-common"
+packages[deploy]="buildah=buildah binutils=strip golang-github-containers-common"
 # What pods are run in, in the tests, and what speaks to it. runc and not crun, which knows no hybrid control groups.
 packages[containers]="${packages[deploy]} podman=podman conmon=conmon containerd=containerd runc
-      containernetworking-plugins gcc libc6-dev libcap2-bin protobuf-compiler=protoc
+      containernetworking-plugins gcc libc6-dev libcap2-bin protobuf-compiler=protoc systemd=systemd-analyze
       python3 python3-grpcio python3-protobuf python3-yaml python3-kubernetes"
 packages[lint]="clang-format-14 clang-tidy-14 python3=python3"
 

@@ -9,10 +9,10 @@
 # On a fresh Debian 12, as root, it installs what it needs. Five parts:
 #   1. a Release build in build/: unit, golden, fuzz, live and benchmark tests, and the demo;
 #   2. lint.sh format rooms;
-#   3. Debian's kernels in virtual machines (tests/vm/run.py); one that cannot be had is skipped, none is
-#      a failure;
-#   4. the image and the manifests of scripts/deploy, in podman and containerd (tests/containers/run.py);
+#   3. the image and the manifests of scripts/deploy, in podman and containerd (tests/containers/run.py);
 #      skipped where containers cannot be run;
+#   4. Debian's kernels in virtual machines (tests/vm/run.py); one that cannot be had is skipped, none is
+#      a failure;
 #   5. a build with AddressSanitizer and UndefinedBehaviorSanitizer in build-asan/: unit and golden
 #      tests. Fuzz tests are sanitized in any build. Live tests run in Release only: their kill tests
 #      preload a library into the agent, and a sanitized program accepts none before its own.
@@ -130,7 +130,9 @@ summary() {
 }
 
 title "packages"
-scripts/packages.sh build test vm lint containers
+parts=(build test vm lint)
+if ! $quick && ! ((${#kernel[@]})); then parts+=(containers); fi
+scripts/packages.sh "${parts[@]}"
 if ((${#kernel[@]})); then
   if check "build: release" build_release; then run_vm; fi
   summary

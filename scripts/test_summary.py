@@ -14,16 +14,17 @@ import re
 import sys
 import xml.etree.ElementTree as ElementTree
 
-# What GoogleTest prints for GTEST_SKIP() << "reason": file:line: Skipped, and the reason below it.
-REASON = re.compile(r": Skipped\n(.*?)\n(?:\n|\[)", re.DOTALL)
+# What GoogleTest prints for GTEST_SKIP() << "reason": file:line: Skipped, and the reason below it. A benchmark:
+# one line.
+REASON = re.compile(r"(?:: Skipped\n(.*?)\n(?:\n|\[))|(?:^SKIPPED: (.*?)$)", re.DOTALL | re.MULTILINE)
 
 
 def reason_of(case):
     if case.get("status") == "disabled":
         return "it is disabled"
     match = REASON.search(case.findtext("system-out") or "")
-    if match and match.group(1):
-        return " ".join(match.group(1).split())
+    if match and (match.group(1) or match.group(2)):
+        return " ".join((match.group(1) or match.group(2)).split())
     # What tests/vm/run.py writes; ctest's own messages are single words.
     message = case.find("skipped").get("message") or ""
     return message if " " in message else "it does not say why"

@@ -8,6 +8,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <memory>
 #include <string>
@@ -68,7 +69,13 @@ Status pin_links(uint32_t engine, const std::vector<BpfLink>& links) {
 }
 
 Status unpin(uint32_t engine) {
-  for (const std::string& file : files_in(directory_of(engine))) {
+  std::vector<std::string> files = files_in(directory_of(engine));
+  // What changes a target's memory before what puts it back (bpf_waits.cc).
+  std::stable_partition(files.begin(), files.end(), [](const std::string& file) {
+    const std::string name = file.substr(file.rfind('/') + 1);
+    return name == "tchaos_wait" || name.rfind("tchaos_wait-", 0) == 0;
+  });
+  for (const std::string& file : files) {
     if (::unlink(file.c_str()) != 0 && errno != ENOENT) return fail_errno("remove " + file);
   }
   if (::rmdir(directory_of(engine).c_str()) != 0 && errno != ENOENT && errno != ENOTDIR) {

@@ -70,8 +70,10 @@ constexpr Function kNext[] = {
 };
 // Of those that wait for a length; after rt_sigtimedwait's own there is none that has one name.
 constexpr Function kNextOfLengths[] = {
-    {"do_sys_poll"},     {"core_sys_select"}, {"do_epoll_wait"},
-    {"__do_semtimedop"}, {"do_recvmmsg"},     {"do_io_getevents"},
+    {"set_user_sigmask"},  // of ppoll, pselect6 and epoll_pwait2, also where these fail
+    {"__do_semtimedop"},
+    {"do_recvmmsg"},
+    {"do_io_getevents"},
 };
 
 enum Lengths : uint32_t { kReal, kMost, kAll };  // waits.bpf.c
@@ -186,7 +188,10 @@ std::vector<Probe> last_probes(const waits_bpf& skeleton, KernelVersion kernel,
   }
   Names next;
   add(next, kNext, kernel);
-  if (choice.lengths != kReal) add(next, kNextOfLengths, kernel);
+  if (choice.lengths != kReal) {
+    add(next, kNextOfLengths, kernel);
+    if (choice.ia32) next.push_back("set_compat_user_sigmask");
+  }
   return {{skeleton.progs.tchaos_timer_read, next}};
 }
 

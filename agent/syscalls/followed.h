@@ -64,6 +64,7 @@ struct FollowedProcess {
     executed = true;
     memory.reset();
     writes = {};
+    absolute_timers.clear();  // an exec deletes them
     slots = std::make_shared<CallSlots>(slots_behind_vdso(pid));
   }
 };
@@ -82,7 +83,7 @@ struct FollowedThread {
   };
   std::optional<Refused> refused = {};
   bool resumed_futex = false;  // before it was followed: see agent/tracee/waits_anew.h
-  // The present call waits for an absolute time, of whatever clock.
+  // The present call waits until a time, or for a length of time, of whatever clock.
   bool waits = false;
   // The present call returns through a slot, with an argument of ours (call_slot.h).
   struct Mapped {
@@ -111,9 +112,18 @@ struct FollowedThread {
     // Where it was mapped.
     bool replaced = false;
     clock::Reading end;   // as the target's clock will show it
-    bool longer = false;  // than the target's clock says
+    int64_t given = 0;    // the length that the program asked for
+    clock::Reading over;  // when the kernel will end it
   };
   std::optional<LengthWait> length = {};
+  // The present call sets a timer to a time or to a length.
+  struct TimerChange {
+    tracee::Deadline::Clock source;
+    int name = 0;
+    bool absolute = false;
+    std::optional<MappedTimerfd> timerfd;  // if it was mapped
+  };
+  std::optional<TimerChange> timer_change = {};
   // The call before this one, which waited for a length of time, was interrupted and is made again.
   std::optional<LengthWait> continues = {};
 };

@@ -199,6 +199,7 @@ void Follower::at_syscall(FollowedThread& thread, bool interrupted) {
     if (shifted && *shifted)
       ledger_.count_shifted(process.target->pid, clock_read_by(*registers, stop->arch));
     (void)report_length(thread, stop->arch);
+    note_timer(thread, registers->result());
   }
   if (registers && registers->interrupted_without_restart()) {
     // Of an ignored signal another thread may have been told. But a call may also return EINTR for
@@ -260,6 +261,9 @@ void Follower::begin_program(FollowedThread& thread) {
   thread.refused.reset();
   thread.mapped.reset();
   thread.mapping.reset();
+  thread.length.reset();
+  thread.continues.reset();
+  thread.timer_change.reset();
   if (leaves(thread)) return;
   const Status hidden = [&]() -> Status {
     TC_TRY(const tracee::Registers registers, thread.thread.registers());

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstring>
 #include <utility>
 #include <vector>
 
@@ -83,6 +84,8 @@ std::optional<Given> read_given(FollowedThread& thread, const Length& length, ui
   return value ? std::optional(Given{std::move(*bytes), *value}) : std::nullopt;
 }
 
+// A length of the wall clock passes as one of CLOCK_MONOTONIC (hrtimer_init,
+// kernel/time/hrtimer.c): whoever sets the clock, or freezes it, does not change it.
 int clock_of_length(const FollowedThread& thread, const Length& length, uint64_t first_argument) {
   const int clock = clock_of_call(thread, length.source, length.clock, first_argument);
   return clock == CLOCK_REALTIME ? CLOCK_MONOTONIC : clock;
@@ -97,7 +100,8 @@ int64_t real_rest(const clock::ClockMaps& maps, LengthWait& wait, clock::Reading
   return end.sec >= TC_LAST_SEC ? TC_ENDLESS : left_until(end, now);
 }
 
-Result<bool> replace_length(FollowedThread& thread, LengthWait wait, Given given, int64_t real) {
+Result<bool> replace_length(FollowedThread& thread, LengthWait wait, Given given,
+                            clock::Reading now, int64_t real) {
   const Length& length = wait.call.length;
   const auto index = static_cast<size_t>(length.argument);
   const tracee::ReplacedArgument replaced{length.argument, wait.arguments[index], 0, wait.compat};
@@ -111,7 +115,9 @@ Result<bool> replace_length(FollowedThread& thread, LengthWait wait, Given given
   }
   if (!done || !*done || !wait.call.waits) return done;
   wait.replaced = true;
-  wait.longer = real > given.length;
+  wait.given = given.length;
+  wait.over = now;
+  tc_add_nsec(&wait.over.sec, &wait.over.nsec, real);
   thread.length = wait;
   return true;
 }
@@ -161,6 +167,15 @@ int clock_of_report(const FollowedThread& thread, const Length& length, uint64_t
   return absolute ? CLOCK_REALTIME : CLOCK_MONOTONIC;
 }
 
+// getsockopt writes no more than there is room for.
+bool is_whole(FollowedThread& thread, const Length& length, const uint64_t* arguments) {
+  if (length.room < 0) return true;
+  const auto bytes = read_argument(thread, arguments[length.room], sizeof(int32_t));
+  int32_t written = 0;
+  if (bytes) std::memcpy(&written, bytes->data(), sizeof written);
+  return written >= static_cast<int32_t>(length.size());
+}
+
 Status report_in_result(FollowedThread& thread, const tracee::Registers& stopped,
                         const clock::ClockMaps& maps, int clock) {
   if (stopped.result() <= 0) return {};
@@ -194,10 +209,8 @@ Result<bool> map_length(FollowedThread& thread, const tracee::SyscallStop& entry
   wait.compat = tracee::narrow_arguments(entry.arch);
   wait.clock = clock_of_length(thread, length, entry.arguments[0]);
   if (wait.clock < 0 || wait.clock >= TC_CLOCK_COUNT) return false;
-  if (length.source == tracee::Deadline::Clock::kTimer) {
-    thread.process->absolute_timers.erase(static_cast<int32_t>(entry.arguments[0]));
-  } else if (length.source == tracee::Deadline::Clock::kTimerfd) {
-    thread.process->timerfds.erase(static_cast<int32_t>(entry.arguments[0]));
+  if (length.source != tracee::Deadline::Clock::kKnown) {
+    thread.timer_change = {length.source, static_cast<int32_t>(entry.arguments[0]), false, {}};
   }
   TC_TRY(const clock::ClockMaps maps, maps_of(thread, wait.clock));
   wait.map = maps[static_cast<size_t>(wait.clock)];
@@ -221,11 +234,15 @@ Result<bool> map_length(FollowedThread& thread, const tracee::SyscallStop& entry
                  step_of(length.form));
   }
   if (real == given->length && !length.setting) return false;
-  return replace_length(thread, wait, std::move(*given), real);
+  auto done = replace_length(thread, wait, std::move(*given), now, real);
+  // The call is made again behind another one of ours.
+  if (done && !*done && continues) thread.continues = before;
+  return done;
 }
 
 Status end_length(FollowedThread& thread, bool leaving) {
   const auto wait = std::exchange(thread.length, std::nullopt);
+  thread.continues.reset();
   if (!wait) return {};
   TC_TRY(const tracee::Registers stopped, thread.thread.registers());
   tracee::Registers next = stopped;
@@ -235,8 +252,11 @@ Status end_length(FollowedThread& thread, bool leaving) {
     // be made again.
     if (wait->call.updates && stopped.result() == -EINTR) next = stopped.made_again();
   }
-  // An agent that leaves has the kernel go on with the end that it knows, if that is not too late.
-  if (stopped.restart_block() && (!leaving || (wait->replaced && wait->longer))) {
+  // An agent that leaves has the kernel go on with the end that it knows, unless the whole length
+  // anew is over sooner.
+  const bool sooner =
+      wait->replaced && wait->given < left_until(wait->over, read_host(wait->clock));
+  if (stopped.restart_block() && (!leaving || sooner)) {
     next = stopped.begun_anew();
   }
   if (stopped.restarting() || stopped.result() == -EINTR) thread.continues = wait;
@@ -259,6 +279,7 @@ Status report_length(FollowedThread& thread, uint32_t arch) {
   if (!length->in_memory()) return report_in_result(thread, stopped, maps, clock);
   const uint64_t address = arguments[length->argument];
   if (address == 0) return {};
+  if (!is_whole(thread, *length, arguments)) return {};
   auto bytes = read_argument(thread, address, length->size());
   if (!bytes) return {};
   TC_CHECK(shift_length(maps, clock, bytes->data(), *length, narrow));

@@ -28,12 +28,13 @@ Result<bool> map_wait(FollowedThread& thread, const tracee::SyscallStop& entry) 
   thread.waits = deadline.has_value();
   const auto before = std::exchange(thread.continues, std::nullopt);
   thread.length.reset();
+  thread.timer_change.reset();
   if (!deadline) {
     const auto length = tracee::length_of(entry.arch, entry.number, entry.arguments);
     return length ? map_length(thread, entry, *length, before) : false;
   }
-  if (deadline->source == Deadline::Clock::kTimer) {
-    thread.process->absolute_timers.insert(static_cast<int32_t>(entry.arguments[0]));
+  if (deadline->source != Deadline::Clock::kKnown) {
+    thread.timer_change = {deadline->source, static_cast<int32_t>(entry.arguments[0]), true, {}};
   }
   const uint64_t address = entry.arguments[deadline->argument];
   if (address == 0) return false;
@@ -55,7 +56,7 @@ Result<bool> map_wait(FollowedThread& thread, const tracee::SyscallStop& entry) 
   WireTime::write(place, deadline->narrow, real);
   if (deadline->setting) map_interval(maps, clock, bytes->data(), deadline->narrow, compat, 1);
   if (deadline->source == Deadline::Clock::kTimerfd) {
-    thread.process->timerfds[static_cast<int32_t>(entry.arguments[0])] = {shown, real};
+    thread.timer_change->timerfd = {shown, real};
   }
   return replace_argument(thread, {deadline->argument, address, 0, compat}, *bytes);
 }
@@ -64,6 +65,23 @@ Status end_mapped_wait(FollowedThread& thread, bool leaving) {
   thread.waits = false;
   TC_CHECK(put_argument_back(thread));
   return end_length(thread, leaving);
+}
+
+void note_timer(FollowedThread& thread, int64_t result) {
+  const auto change = std::exchange(thread.timer_change, std::nullopt);
+  if (!change || result != 0) return;
+  FollowedProcess& process = *thread.process;
+  if (change->source == Deadline::Clock::kTimer) {
+    if (change->absolute) {
+      process.absolute_timers.insert(change->name);
+    } else {
+      process.absolute_timers.erase(change->name);
+    }
+  } else if (change->timerfd) {
+    process.timerfds[change->name] = *change->timerfd;
+  } else if (!change->absolute) {
+    process.timerfds.erase(change->name);
+  }
 }
 
 Status settle_wait(FollowedThread& thread) {

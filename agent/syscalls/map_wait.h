@@ -26,6 +26,10 @@ Result<bool> map_wait(FollowedThread& thread, const tracee::SyscallStop& entry);
 // `leaving`: the thread is about to be let go.
 Status end_mapped_wait(FollowedThread& thread, bool leaving);
 
+// Then, when what the call reports of the timer's setting before has been dealt with: how it is set
+// from now on, if the call has succeeded.
+void note_timer(FollowedThread& thread, int64_t result);
+
 // At another stop, of a thread that an agent, killed since, has left in a slot: likewise. And a
 // wait that was interrupted begins anew (agent/tracee/waits_anew.h).
 Status settle_wait(FollowedThread& thread);

@@ -55,8 +55,8 @@ Status begin_mapping(FollowedThread& thread, const tracee::Registers& entry, boo
   const uint64_t size = next_size(slots);
   const auto start = tracee::place_for_slots(mappings, at, size);
   if (!start) return fail(Exit::kFailed, "its address space has no room for more waits");
-  if (narrow && (!entry.narrow() || *start + size > UINT32_MAX)) {
-    return fail(Exit::kUnsupported, "a 32-bit call of 64-bit code");
+  if (narrow && *start + size > UINT32_MAX) {
+    return fail(Exit::kFailed, "its lower 4 GiB have no room for more waits");
   }
   const tracee::OwnCall call = tracee::map_slots_call(*start, size, narrow);
   const tracee::Registers changed = tracee::through_own_call(entry, call, narrow, at);
@@ -84,6 +84,10 @@ Status map_more_slots(FollowedThread& thread, const tracee::Registers& entry, bo
   if (!at) return fail(Exit::kFailed, "too many waits at once");
   // Another thread's call is on its way still.
   if (slots.mapping()) return fail(Exit::kFailed, "too many waits at once");
+  // That says nothing of the calls of others.
+  if (narrow && !entry.narrow()) {
+    return fail(Exit::kUnsupported, "a 32-bit call of 64-bit code");
+  }
   TC_CHECK(check_place(thread, *at));
   if (auto begun = begin_mapping(thread, entry, narrow, *at); !begun) {
     slots.no_more();

@@ -19,6 +19,8 @@ struct Length {
   // Of which clock, as in Deadline.
   Deadline::Clock source = Deadline::Clock::kKnown;
   int clock = -1;
+  // Which argument is the address of how many bytes there is room for, and then are written.
+  int room = -1;
 
   [[nodiscard]] bool in_memory() const { return form == Form::kTimespec || form == Form::kTimeval; }
   [[nodiscard]] size_t size() const { return (narrow ? 8U : 16U) * (setting ? 2U : 1U); }

@@ -119,13 +119,6 @@ Known known(uint32_t arch, int64_t number) {
   return arch == AUDIT_ARCH_I386 ? find(kI386, number) : Known{};
 }
 
-// A length of the wall clock passes as one of CLOCK_MONOTONIC (hrtimer_init,
-// kernel/time/hrtimer.c): whoever sets the clock, or freezes it, does not change it.
-int clock_of_length(uint64_t argument) {
-  const auto clock = static_cast<int32_t>(argument);
-  return clock == CLOCK_REALTIME ? CLOCK_MONOTONIC : clock;
-}
-
 // Of SO_RCVTIMEO and SO_SNDTIMEO, and their forms with 64 bits for 32-bit programs.
 std::optional<Length> of_socket(std::span<const uint64_t> arguments, bool narrow) {
   constexpr int kReceiveNew = 66, kSendNew = 67;
@@ -182,7 +175,7 @@ std::optional<LengthCall> length_of(uint32_t arch, int64_t number,
       return sleeping(0, 1, call.narrow, CLOCK_MONOTONIC);
     case Call::kClockNanosleep:
       if ((arguments[1] & kAbsolute) != 0) return std::nullopt;
-      return sleeping(2, 3, call.narrow, clock_of_length(arguments[0]));
+      return sleeping(2, 3, call.narrow, static_cast<int32_t>(arguments[0]));
     case Call::kPoll:
       return waiting(2, Form::kMilliseconds, false);
     case Call::kPpoll:
@@ -252,8 +245,11 @@ std::optional<Length> reported_by(uint32_t arch, int64_t number,
       alarm.clock = CLOCK_MONOTONIC;
       return alarm;
     }
-    case Call::kSocketGet:
-      return of_socket(arguments, call.narrow);
+    case Call::kSocketGet: {
+      auto length = of_socket(arguments, call.narrow);
+      if (length) length->room = 4;
+      return length;
+    }
     default:
       return std::nullopt;
   }

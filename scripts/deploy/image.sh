@@ -11,22 +11,22 @@
 # Needs `scripts/packages.sh deploy`, and no root where rootless buildah works. Prints the image's name and
 # its size. Nothing is pulled: there is no base image.
 set -euo pipefail
-cd "$(dirname "$(realpath "$0")")/../.."
-
-program=build/time-chaos
+self=$(realpath "$0")
+program=$(dirname "$self")/../../build/time-chaos
 tag=
 archive=
 while (($#)); do
   case $1 in
-    --program) program=${2:?image.sh: --program needs a file}; shift ;;
+    --program) program=$(realpath -m "${2:?image.sh: --program needs a file}"); shift ;;
     --tag) tag=${2:?image.sh: --tag needs a name}; shift ;;
-    --archive) archive=${2:?image.sh: --archive needs a file}; shift ;;
-    -h | --help) sed -n '2,/^set /{/^set /!s/^# \{0,1\}//p}' "$0"; exit 0 ;;
+    --archive) archive=$(realpath -m "${2:?image.sh: --archive needs a file}"); shift ;;
+    -h | --help) sed -n '2,/^set /{/^set /!s/^# \{0,1\}//p}' "$self"; exit 0 ;;
     *) echo "image.sh: $1 is not known; see scripts/deploy/image.sh --help" >&2; exit 2 ;;
   esac
   shift
 done
 
+cd "$(dirname "$self")/../.."
 if [[ ! -x $program ]]; then
   scripts/packages.sh build
   cmake --preset release -DTIME_CHAOS_TESTS=OFF >/dev/null

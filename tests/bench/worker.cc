@@ -7,7 +7,9 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <csignal>
+#include <thread>
 
 namespace time_chaos::bench {
 namespace {
@@ -78,6 +80,14 @@ Worker::Worker(Worker&& other) noexcept
 
 Worker::~Worker() {
   if (pid_ == 0) return;
+  // It ends by itself when nobody asks any more, as libfaketime would like to: killed, it leaves
+  // its shared memory to the machine.
+  to_.reset();
+  int status = 0;
+  for (int i = 0; i < 100; i++) {
+    if (::waitpid(pid_, &status, WNOHANG) == pid_) return;
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
   ::kill(pid_, SIGKILL);
   (void)wait();
 }

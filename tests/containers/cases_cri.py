@@ -1,12 +1,11 @@
 """The manifests as a kubelet would run them: the sidecar beside its application, the DaemonSet, the Job."""
 
-import os
-import signal
 import time
 
 import images
 import manifests
 from kubelet import Pod
+from node import kill
 from readings import HOUR, eventually, near, never_shifted, readings, seconds_until, wait_until
 
 STARTS = 3  # of which one must be quick enough: the machine may be busy with something else
@@ -29,7 +28,7 @@ def pod_of(node, overlay, name=None):
 
 def restart(pod):
     """The application ends, as by a crash, and the kubelet starts it again."""
-    os.kill(pod.pid("app"), signal.SIGKILL)
+    kill(pod.pid("app"), "app")
     pod.wait_for_exit("app")
     spec = pod.containers["app"].spec
     pod.node.runtime.call("RemoveContainer", container_id=pod.containers["app"].id)
@@ -108,7 +107,7 @@ def killed_sidecar(node):
     pod = pod_of(node, "sidecar", "killed").start_all()
     app = lambda: pod.log("app")
     wait_until(app, -HOUR, lambda: pod.log("time-chaos"))
-    os.kill(pod.pid("time-chaos"), signal.SIGKILL)
+    kill(pod.pid("time-chaos"), "time-chaos")
     pod.wait_for_exit("time-chaos")
     pod.edit_config_map("time-chaos", experiment("3h"))
     pod.start(pod.containers["time-chaos"].spec)

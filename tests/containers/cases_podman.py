@@ -1,11 +1,10 @@
 """The sidecar's pod by `podman kube play`, from the manifest as it is rendered."""
 
 import copy
-import os
-import signal
 
 import yaml
 
+from node import kill
 from readings import HOUR, eventually, near, never_shifted, readings, seconds_until, wait_until
 
 POD = "app-pod-0"  # of the Deployment app
@@ -14,7 +13,7 @@ POD = "app-pod-0"  # of the Deployment app
 def play(podman, name, documents):
     path = podman.root / f"{name}.yaml"
     path.write_text(yaml.safe_dump_all(documents))
-    podman.run("kube", "play", "--quiet", path)
+    podman.run("kube", "play", "--quiet", "--network", "none", path)
 
 
 def sidecar(podman, rendered):
@@ -32,7 +31,7 @@ def sidecar(podman, rendered):
 
     # Killed, it is started again by podman, and its log goes on.
     before = podman.pid(f"{POD}-app")
-    os.kill(before, signal.SIGKILL)
+    kill(before, "app")
     eventually(lambda: podman.pid(f"{POD}-app") not in (0, before), "podman has not started it again")
     fresh = lambda: [one for one in readings(app()) if one.monotonic > first[-1].monotonic]
     eventually(lambda: any(near(one.vdso, 0) for one in fresh()[-3:]) or len(fresh()) > 200, "no new readings")

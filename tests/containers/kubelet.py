@@ -256,9 +256,20 @@ class Pod:
         self.node.runtime.call("StopContainer", container_id=self.containers[name].id, timeout=grace)
 
     def remove(self):
-        for container in self.containers.values():
-            self.node.runtime.call("StopContainer", container_id=container.id, timeout=1)
-            self.node.runtime.call("RemoveContainer", container_id=container.id)
-        self.node.runtime.call("StopPodSandbox", pod_sandbox_id=self.sandbox)
-        self.node.runtime.call("RemovePodSandbox", pod_sandbox_id=self.sandbox)
+        errors = self.clean_up()
+        assert not errors, errors
+
+    def clean_up(self):
+        """All of it, whatever fails meanwhile: the errors."""
+        steps = [step for container in self.containers.values() for step in
+                 (("StopContainer", {"container_id": container.id, "timeout": 1}),
+                  ("RemoveContainer", {"container_id": container.id}))]
+        steps += [(call, {"pod_sandbox_id": self.sandbox}) for call in ("StopPodSandbox", "RemovePodSandbox")]
+        errors = []
+        for call, fields in steps:
+            try:
+                self.node.runtime.call(call, **fields)
+            except Exception as error:
+                errors.append(f"{call}: {error}")
         self.node.pods.remove(self)
+        return errors

@@ -30,6 +30,7 @@ disabled_plugins = ["io.containerd.internal.v1.opt", "io.containerd.snapshotter.
 [plugins."io.containerd.grpc.v1.cri"]
   sandbox_image = "localhost/tc-pause:test"
   disable_tcp_service = true
+  netns_mounts_under_state_dir = true
   disable_apparmor = true
   # Lowering oom_score_adj wants CAP_SYS_RESOURCE, which not every machine of ours has.
   restrict_oom_score_adj = true
@@ -40,6 +41,7 @@ disabled_plugins = ["io.containerd.internal.v1.opt", "io.containerd.snapshotter.
       runtime_type = "io.containerd.runc.v2"
       [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
         BinaryName = "{runc}"
+        Root = "{root}/runc"
   [plugins."io.containerd.grpc.v1.cri".cni]
     bin_dir = "/usr/lib/cni"
     conf_dir = "{root}/cni"
@@ -53,10 +55,15 @@ def network(root):
          "ipam": {"type": "host-local", "dataDir": f"{root}/addresses", "subnet": "198.18.0.0/16"}}]}
 
 
-def remove_cgroups(name):
-    """In every hierarchy; one with a process in it, or somebody else's below it, stays."""
+def cgroups(name):
+    """In every hierarchy."""
     mounted, name = pathlib.Path("/sys/fs/cgroup"), name.strip("/")
-    for top in (mounted / name, *mounted.glob(f"*/{name}")):
+    return [one for one in (mounted / name, *mounted.glob(f"*/{name}")) if one.exists()]
+
+
+def remove_cgroups(name):
+    """One with a process in it stays."""
+    for top in cgroups(name):
         for directory in [*sorted(top.glob("**/"), reverse=True), top]:
             try:
                 directory.rmdir()
@@ -64,12 +71,19 @@ def remove_cgroups(name):
                 pass
 
 
+def kill(pid, name):
+    """The main process of a container, as a crash ends it."""
+    assert pid > 0, f"{name} is not running"  # 0 would be all of us
+    os.kill(pid, signal.SIGKILL)
+
+
 class Node:
     def __init__(self, scratch):
         self.scratch = pathlib.Path(scratch)
         self.root = self.scratch / "containerd"
         self.seccomp = self.scratch / "seccomp"
-        self.pods = []
+        self.pods, self.left = [], []  # what could not be cleaned up, and why
+        self.runtime = None
         self.cgroup = f"/tc-tests-{os.getpid()}"
         for directory in (self.root / "cni", self.seccomp):
             directory.mkdir(parents=True)
@@ -81,15 +95,18 @@ class Node:
                 ["unshare", "--net", "containerd", "-c", self.root / "config.toml"], stdin=subprocess.DEVNULL,
                 stdout=log, stderr=log, start_new_session=True)
         self.socket = self.root / "containerd.sock"
-        self._wait()
-        self.runtime = cri.Runtime(self.socket, self.root)
-        self.version = self.runtime.call("Version")
+        try:
+            self._wait()
+            self.runtime = cri.Runtime(self.socket, self.root)
+            self.version = self.runtime.call("Version")
+        except BaseException:
+            self.end()
+            raise
 
     def _wait(self):
         deadline = time.monotonic() + 30
         while not self.socket.exists() or "containerd successfully booted" not in self.log.read_text():
             if self.process.poll() is not None or time.monotonic() > deadline:
-                self.process.kill()
                 raise RuntimeError(f"containerd does not start: {' '.join(self.log.read_text().splitlines()[-3:])}")
             time.sleep(0.05)
 
@@ -102,11 +119,17 @@ class Node:
 
     def __exit__(self, *_):
         for pod in list(self.pods):
-            try:
-                pod.remove()
-            except Exception as error:
-                print(f"  cleaning up {pod.name}: {error}")
-        self.runtime.close()
-        self.process.send_signal(signal.SIGTERM)
-        self.process.wait(30)
+            self.left += [f"{pod.name}: {error}" for error in pod.clean_up()]
+        self.end()
+
+    def end(self):
+        if self.runtime:
+            self.runtime.close()
+        self.process.terminate()
+        try:
+            self.process.wait(30)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            self.left.append("containerd did not end by itself")
         remove_cgroups(self.cgroup)

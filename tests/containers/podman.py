@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import time
 
-from node import remove_cgroups
+from node import cgroups, remove_cgroups
 
 # runc: crun does not know hybrid control groups. Limits: podman wants to raise them, for which not every
 # machine of ours has CAP_SYS_RESOURCE.
@@ -23,6 +23,9 @@ events_logger = "file"
 infra_image = "{pause}"
 tmp_dir = "{root}/tmp"
 volume_path = "{root}/volumes"
+lock_type = "file"
+[network]
+network_config_dir = "{root}/networks"
 """
 STORAGE = """\
 [storage]
@@ -30,6 +33,9 @@ driver = "overlay"
 runroot = "{root}/run"
 graphroot = "{root}/graph"
 """
+
+
+CGROUP = "/libpod_parent"
 
 
 def environment(scratch, pause):
@@ -46,6 +52,7 @@ class Podman:
     def __init__(self, scratch, environment):
         self.root = pathlib.Path(scratch) / "podman"
         self.environment = environment
+        self.others = cgroups(CGROUP)  # of the machine's own podman
 
     def run(self, *arguments, check=True):
         """From an empty directory: podman opens what it is started in."""
@@ -65,12 +72,15 @@ class Podman:
         return pathlib.Path(json.loads(self.run("volume", "inspect", name))[0]["Mountpoint"])
 
     def close(self):
+        """What could not be cleaned up."""
         self.run("pod", "rm", "--all", "--force", "--time", "1", check=False)
         self.run("rm", "--all", "--force", "--time", "1", check=False)
-        remove_cgroups("/libpod_parent")
+        if not self.others:
+            remove_cgroups(CGROUP)
         for attempt in range(5):
             subprocess.run(["umount", "--recursive", self.root / "graph/overlay"], capture_output=True)
             shutil.rmtree(self.root, ignore_errors=True)
             if not self.root.exists():
-                return
+                return []
             time.sleep(0.2)
+        return [f"{self.root} stays"]

@@ -15,6 +15,7 @@ import fnmatch
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -64,8 +65,8 @@ def run_case(name, function, *arguments):
 class Run:
     def __init__(self, arguments, scratch):
         self.pattern, self.verbose, self.scratch = arguments.case, arguments.verbose, scratch
-        self.program = arguments.program
-        self.done = []
+        self.program = arguments.program.resolve()
+        self.done, self.left = [], []
 
     def chosen(self, cases):
         return [one for one in cases if fnmatch.fnmatchcase(one[0], self.pattern)]
@@ -98,7 +99,9 @@ class Run:
                     self.in_containerd(pool, node, chosen, built, ready)
                 self.group("podman", [one.result() for one in in_podman], began)
         finally:
-            pods.close()
+            self.left += pods.close()
+        if self.left:
+            self.group("cleaning up", [Test("nothing is left behind", "failed", self.left)], began)
 
     def in_containerd(self, pool, node, cases, built, ready):
         began = time.monotonic()
@@ -108,12 +111,14 @@ class Run:
                 one.load(archive)
             running = [pool.submit(run_case, *case, one) for case in cases]
             self.group(f"containerd {one.version.runtime_version}", [test.result() for test in running], began)
+        self.left += one.left
 
 
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--case", default="*", metavar="PATTERN")
-    parser.add_argument("--program", type=pathlib.Path, default=HERE.parents[1] / "build/time-chaos")
+    parser.add_argument("--program", type=pathlib.Path, default=HERE.parents[1] / "build/time-chaos",
+                        help="relative to where you are")
     parser.add_argument("--junit", type=pathlib.Path)
     parser.add_argument("-v", "--verbose", action="store_true")
     return parser.parse_args()
@@ -121,6 +126,7 @@ def parse_arguments():
 
 def main():
     arguments = parse_arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what is started is ended
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="tc-containers-", ignore_cleanup_errors=True) as scratch:
         run = Run(arguments, pathlib.Path(scratch))

@@ -164,17 +164,14 @@ TEST(Followers, ATargetThatExecutesItself) {
 
 // Where the kernel tells nobody of its events, and pids mean something else.
 TEST(Followers, InAPidNamespace) {
-  for (const char* tool : {"unshare", "nsenter"}) {
-    if (!find_executable(tool)) GTEST_SKIP() << tool << " (util-linux) is missing";
-  }
+  if (const Status can = try_pid_namespace(); !can) GTEST_SKIP() << can.error().line();
   const Link link("n");
   ASSERT_TRUE(link.made());
   ASSERT_VALUE(Child outer, Child::spawn({{"unshare", "--pid", "--fork", "--mount-proc",
                                            "--kill-child", target_path("restarter"), link.path()},
                                           {},
                                           true}));
-  const auto ready = outer.read_line(Milliseconds{5000});
-  if (!ready) GTEST_SKIP() << "no pid namespaces here: " << ready.error().line();
+  ASSERT_VALUE([[maybe_unused]] const std::string ready, outer.read_line(Milliseconds{5000}));
   std::ifstream children(fmt::format("/proc/{0}/task/{0}/children", outer.pid()));
   std::string inner;
   ASSERT_TRUE(children >> inner);

@@ -297,6 +297,35 @@ TEST(WaitsInFlight, AnAttachEndsThemInTheTargetsTime) {
   ASSERT_VALUE([[maybe_unused]] const auto recovered, stop_agent(agent));
 }
 
+// Recovered in its last part, a wait is not begun anew with its whole length; but for those that
+// Linux itself does not go on with after a stop (README, Limits).
+TEST(WaitsInFlight, RecoverDoesNotLengthenThem) {
+  ASSERT_VALUE(Child target, start_waits({"lengths"}));
+  ASSERT_VALUE(Agent agent, shift(target.pid(), both({"--rate", "0.5"})));
+  pause(200);
+  ASSERT_STATUS(target.write_line("3500 settings"));
+  pause(6700);
+  ASSERT_VALUE([[maybe_unused]] const auto recovered, stop_agent(agent));
+  ASSERT_VALUE(const auto waits, read_waits(target));
+  const std::set<std::string> anew{"semtimedop", "epoll_wait", "epoll_pwait2", "sigtimedwait"};
+  for (const Wait& wait : waits) {
+    EXPECT_GE(wait.real_ms, 3500 - kClockError) << text(wait);
+    if (anew.contains(wait.kind)) continue;
+    EXPECT_LE(wait.real_ms, 7000 + 3000) << text(wait);  // begun anew: 10200
+  }
+}
+
+// What was left of a wait is nothing to the program that has been executed meanwhile.
+TEST(WaitsInFlight, AreNotReportedToANewProgram) {
+  ASSERT_VALUE(Child target, start_target("reexec", {}, true));
+  ASSERT_VALUE([[maybe_unused]] const std::string ready, target.read_line(kPatience));
+  ASSERT_VALUE(Agent agent, shift(target.pid(), both({"--rate", "2"})));
+  pause(200);
+  ASSERT_STATUS(target.write_line("go"));
+  ASSERT_VALUE(const std::string line, target.read_line(kPatience));
+  EXPECT_EQ(line, "600 77");
+}
+
 // A second of a clock that hardly goes, and then is fast: what has passed of it counts.
 TEST(WaitsInFlight, ANewRateHoldsForWhatIsLeftOfALength) {
   ASSERT_VALUE(Child target, start_waits({"lengths"}));

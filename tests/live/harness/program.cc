@@ -29,6 +29,18 @@ Result<Outcome> finish(Child& child, const std::string& seen, Clock::time_point 
 
 }  // namespace
 
+Status try_pid_namespace() {
+  for (const char* tool : {"unshare", "nsenter"}) {
+    if (find_executable(tool)) continue;
+    return fail(Exit::kUnsupported, fmt::format("{} (util-linux) is missing", tool));
+  }
+  TC_TRY(Child child,
+         Child::spawn({{"unshare", "--pid", "--fork", "--mount-proc", "true"}, {}, false}));
+  TC_TRY(const ExitStatus status, child.wait(Milliseconds{5000}));
+  if (status == ExitStatus{}) return {};
+  return fail(Exit::kUnsupported, "no pid namespaces here: " + child.error_text());
+}
+
 std::string program_path() {
   const char* given = std::getenv("TIME_CHAOS_BIN");
   return given != nullptr ? given : TIME_CHAOS_BIN;

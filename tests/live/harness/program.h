@@ -28,6 +28,9 @@ struct Outcome {
   [[nodiscard]] std::string text() const;
 };
 
+// kUnsupported where none can be made, or unshare and nsenter (util-linux) are missing.
+Status try_pid_namespace();
+
 struct RunOptions {
   std::vector<std::string> env;
   std::string input;

@@ -7,7 +7,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
+#include <iterator>
 
 #include "agent/tracee/more_slots.h"
 
@@ -25,6 +27,24 @@ TEST(OwnCall, IsReadBackAsItWasWritten) {
     EXPECT_EQ(*read, home);
   }
   EXPECT_FALSE(parse_own_call(std::array<uint8_t, kOwnCallCode>{}, kAt));
+}
+
+// The code of a 32-bit program, which this one cannot run.
+TEST(OwnCall, OfAThirtyTwoBitProgram) {
+  const Home home{{1, 2, 3, 4, 5, 6}, 7, kAt + 0x100, true};
+  constexpr uint8_t kExpected[] = {
+      0xcd, 0x80,           // int $0x80
+      0xbb, 1,    0, 0, 0,  // mov $1, %ebx
+      0xb9, 2,    0, 0, 0,  // mov $2, %ecx
+      0xba, 3,    0, 0, 0,  // mov $3, %edx
+      0xbe, 4,    0, 0, 0,  // mov $4, %esi
+      0xbf, 5,    0, 0, 0,  // mov $5, %edi
+      0xbd, 6,    0, 0, 0,  // mov $6, %ebp
+      0xb8, 7,    0, 0, 0,  // mov $7, %eax
+      0xe9, 0xd6, 0, 0, 0,  // jmp: 0x100 from the beginning, 42 of which are behind us
+  };
+  const auto code = own_call_code(home, kAt);
+  EXPECT_TRUE(std::equal(std::begin(kExpected), std::end(kExpected), code.begin()));
 }
 
 TEST(OwnCall, ComesHomeFromWhereverItStands) {

@@ -4,6 +4,7 @@
 
 #include <sched.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <chrono>
@@ -18,6 +19,14 @@
 namespace time_chaos::test {
 
 using Child = time_chaos::testing::Child;
+
+// Whoever may administrate the machine, and is under no filter himself (PTRACE_O_SUSPEND_SECCOMP).
+inline bool may_suspend_filters() {
+  constexpr int kSysAdmin = 21;
+  const auto own = targets::read_status(::getpid());
+  return own && (own->effective_capabilities >> kSysAdmin & 1) != 0 && own->seccomp_mode == 0;
+}
+
 using std::chrono::milliseconds;
 
 // A T in memory that forked children share. Bigger than a page, so that no one takes it for a

@@ -79,7 +79,6 @@ const FunctionPlan& of(const AttachPlan& plan, Function function) {
 
 TEST_F(Planned, ARealVdsoIsPlannedWhole) {
   const auto plan = this->plan();
-  if (!plan && plan.error().kind() == Exit::kUnsupported) GTEST_SKIP() << plan.error().line();
   ASSERT_TRUE(plan) << plan.error().line();
   const auto mappings = targets::Mappings::read(child_.pid());
   const targets::Mapping* vdso = mappings->find("[vdso]");

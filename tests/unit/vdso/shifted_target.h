@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <chrono>
 #include <cstring>
 #include <optional>
@@ -108,11 +109,16 @@ inline Status recover(pid_t pid) {
   return {};
 }
 
+inline constexpr long kMseal = 462;  // not in Debian 12's headers
+
+// From 6.10 on.
+inline bool kernel_seals() {
+  return ::syscall(kMseal, 0, 0, 0) == 0 || errno != ENOSYS;
+}
+
 // Seals this process's vDSO and vvar pages, as kernels built with CONFIG_MSEAL_SYSTEM_MAPPINGS do
-// for every process; for good, so only in a fork. False where the kernel has no mseal
-// (before 6.10).
+// for every process; for good, so only in a fork.
 inline bool seal_own_vdso() {
-  constexpr long kMseal = 462;  // not in Debian 12's headers
   const auto own = targets::Mappings::read(::getpid());
   bool sealed = own.has_value();
   for (const targets::Mapping& mapping : own->all()) {

@@ -38,6 +38,13 @@ def preemptible():
     return preemption() in ("full", "lazy")
 
 
+def best_hooks():
+    """Those that lose nothing on this kernel; agent/syscalls/bpf_hooks.cc says why."""
+    if release() >= (6, 16):
+        return "kretprobe.multi"
+    return "fexit" if release() >= (6, 1) and not preemptible() else "sys_exit tracepoint"
+
+
 def _listed(what):
     done = subprocess.run(["bpftool", "-j", what, "show"], capture_output=True, text=True)
     if done.returncode != 0:

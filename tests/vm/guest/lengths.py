@@ -14,11 +14,11 @@ LEAD = 0.2  # s: so that no monotonic clock steps back, a rate begins 50 ms afte
 WAYS = {"nanosleep", "monotonic", "realtime", "futex", "ppoll", "pselect", "signal", "semaphore", "events",
         "timerfd_twice", "timer"}
 MONOTONIC = ("--clocks", "monotonic")
-COURSES = (  # the first is the agent's, the others are `set`; what a second of the target's time takes
-    (("--rate", "2"), 0.5),
-    (("--rate", "0.5"), 2),
-    (("--freeze",), 1),  # nobody would end them
-    (("--offset", "1h"), 1),
+COURSES = (  # the first is the agent's, the others are `set`; what a second of the target's time takes; how long
+    (("--rate", "20"), 0.05, 2000),  # unscaled it is later than LATE
+    (("--rate", "0.5"), 2, WAIT),
+    (("--freeze",), 1, WAIT),  # nobody would end them
+    (("--offset", "1h"), 1, WAIT),
 )
 
 
@@ -27,16 +27,16 @@ def _left_real():
     return {"signal"} if kernel.preemptible() and kernel.release() < (6, 16) else set()
 
 
-def _wait(program, course, pace):
+def _wait(program, course, pace, length=WAIT):
     """Problems, and how late the latest was."""
     problems, latest = [], 0
     ways = WAYS | ({"epoll"} if kernel.release() >= (5, 11) else set())
-    took = dict(part.split("=") for part in program.ask(str(WAIT)).split()[1:])
+    took = dict(part.split("=") for part in program.ask(str(length)).split()[1:])
     if ways - set(took):
         problems.append(f"{course}: not one word of {sorted(ways - set(took))}")
     for way, value in took.items():
         seconds = -1 if value.startswith("!") else int(value) / 1e9
-        expected = WAIT / 1000 * (1 if way in _left_real() else pace) * (2 if way.endswith("twice") else 1)
+        expected = length / 1000 * (1 if way in _left_real() else pace) * (2 if way.endswith("twice") else 1)
         latest = max(latest, seconds - expected)
         if not expected - EARLY <= seconds <= expected + LATE:
             problems.append(f"{course}: {way} took {value} and not {expected * 1e9:.0f}")
@@ -48,7 +48,7 @@ def _lengths(which, flags, vdso=True):
     with Stage() as stage:
         program = stage.program(f"/targets/{which}")
         agent = None
-        for course, pace in COURSES:
+        for course, pace, length in COURSES:
             if agent is None:
                 agent = stage.agent([program], *flags, *course)
                 wait_until_shifted(agent, [program], vdso=vdso)
@@ -56,7 +56,7 @@ def _lengths(which, flags, vdso=True):
                 code, text = time_chaos("set", "--pid", str(program.pid), *course)
                 check(code == 0, *course, "exits with", code, text)
                 time.sleep(LEAD)
-            found, late = _wait(program, course, pace)
+            found, late = _wait(program, course, pace, length)
             problems += found
             latest = max(latest, late)
         check(not problems, *[f"{problem}\n" for problem in problems], agent.text())
@@ -76,22 +76,31 @@ def narrow():
     return _lengths("lengths_32", (*MONOTONIC, "--engine-vdso", "off"), vdso=False)
 
 
+def _took(program, what, length):
+    return int(program.ask(f"{what} {length}").split()[1]) / 1e9
+
+
 def read_only():
-    """What cannot be written is left in real time, and counted."""
+    """What cannot be written, or not whole, is left as it was, in real time, and counted. So is what a call has
+    read that fails then."""
     with Stage() as stage:
         program = stage.program("/targets/lengths")
         agent = stage.agent([program], "--rate", "20", *MONOTONIC)
         wait_until_shifted(agent, [program])
-        took = int(program.ask(f"constant {WAIT}").split()[1]) / 1e9
+        took = _took(program, "constant", WAIT)
+        whole = _took(program, "crossing", 1200)
+        refused = _took(program, "refused", 1200)
         waits = status_of([program])[program.pid]["bpf"]["waits"]
         check(WAIT / 1000 - EARLY <= took <= WAIT / 1000 + LATE, "it took", took)
-        check(waits["refused"] == 1, waits)
-        check("1 waits that could not be shifted" in time_chaos("status", "--pid", str(program.pid))[1])
+        check(1.2 - EARLY <= whole <= 1.2 + LATE, "across two pages it took", whole)
+        check(refused == 0, "the call that failed", refused)
+        check(waits["refused"] == 2, waits)
+        check("2 waits that could not be shifted" in time_chaos("status", "--pid", str(program.pid))[1])
         recover(agent)
 
 
 CASES = [
     ("waits for a length of time", native, ("tsc", "full")),
     ("waits for a length of time, 32-bit", narrow, ("tsc",)),
-    ("waits for a length of time in read-only memory", read_only, ("tsc",)),
+    ("waits for a length of time in read-only memory", read_only, ("tsc", "full")),
 ]

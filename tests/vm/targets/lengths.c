@@ -6,8 +6,8 @@
 // length in memory was not what it had been). Ways that this kernel does not have are left out.
 //
 // For "constant MILLISECONDS" it waits for a length that stands in read-only memory: "took N".
-// For "sleep MILLISECONDS" it begins a wait in the background, for "slept" it says "took N" when
-// that has ended, or "waits".
+// For "crossing MILLISECONDS" for one that begins in memory that can be written and ends in memory
+// that cannot; for "refused MILLISECONDS" in a call that fails when it has read the length.
 //
 // The lengths are in 64-bit fields, or with -m32 in 32-bit ones.
 #define _GNU_SOURCE
@@ -230,10 +230,32 @@ static void wait_constant(long milliseconds) {
   munmap(constant, 4096);
 }
 
+static void report(const struct length* length, long milliseconds, long result, int64_t took) {
+  const struct length callers = length_of(milliseconds);
+  if (memcmp(length, &callers, sizeof callers)) result = -EBADMSG;
+  printf("took %lld\n", result ? (long long)result : (long long)took);
+}
+
+static void wait_crossing(long milliseconds) {
+  char* pages = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  struct length* length = (struct length*)(pages + 4096 - sizeof length->sec);
+  *length = length_of(milliseconds);
+  mprotect(pages + 4096, 4096, PROT_READ);
+  int64_t began = raw_now();
+  long result = by_nanosleep(length, NULL);
+  report(length, milliseconds, result, raw_now() - began);
+  munmap(pages, 8192);
+}
+
+static void wait_refused(long milliseconds) {
+  struct length length = length_of(milliseconds);
+  uint64_t mask = 0;
+  long result = syscall(SYS_ppoll, NULL, 0, &length, &mask, 7);
+  report(&length, milliseconds, result == -1 && errno == EINVAL ? 0 : -EPROTO, 0);
+}
+
 int main(void) {
-  static struct run background;
   char line[64];
-  pthread_t thread;
   sigset_t set;
   sigemptyset(&set);
   sigaddset(&set, SIGUSR1);
@@ -250,14 +272,10 @@ int main(void) {
   while (fgets(line, sizeof line, stdin)) {
     if (!strncmp(line, "constant ", 9)) {
       wait_constant(strtol(line + 9, NULL, 10));
-    } else if (!strncmp(line, "sleep ", 6)) {
-      begin(&background, 1, strtol(line + 6, NULL, 10), NULL, &thread);
-      puts("sleeps");
-    } else if (!strncmp(line, "slept", 5)) {
-      if (__atomic_load_n(&background.done, __ATOMIC_ACQUIRE))
-        printf("took %lld\n", (long long)background.took);
-      else
-        puts("waits");
+    } else if (!strncmp(line, "crossing ", 9)) {
+      wait_crossing(strtol(line + 9, NULL, 10));
+    } else if (!strncmp(line, "refused ", 8)) {
+      wait_refused(strtol(line + 8, NULL, 10));
     } else {
       run_all(strtol(line, NULL, 10));
     }
