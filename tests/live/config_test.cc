@@ -77,6 +77,30 @@ TEST(Config, AChangeIsASetAndAnErrorChangesNothing) {
   EXPECT_STATUS(check_shift(target, {.since = host_mono_ns(), .unshifted = {}}));
 }
 
+// Followed by ptrace, a program that a target executes has no clock page that could be changed.
+TEST(Config, AChangeThatReachesNobodyIsAnError) {
+  ConfigMap config;
+  config.set("offset: 1h\n");
+  const std::string program = target_path("restarter");
+  ASSERT_VALUE(Child target, Child::spawn({{program, "life", "again"}, {}, true}));
+  ASSERT_VALUE(const Reading first, next_reading(target, 0));
+  ASSERT_VALUE(Agent agent,
+               Agent::start({"agent", "--config", config.path(), "--json", "--pid",
+                             std::to_string(target.pid()), "--engine-syscalls", "ptrace"}));
+  ASSERT_VALUE(const auto following, agent.wait_event("following"));
+  ASSERT_STATUS(target.write_line("exec"));
+  for (int i = 0; i < 3; ++i) {
+    ASSERT_VALUE(const Reading more, next_reading(target, host_mono_ns()));
+  }
+  config.set("offset: 2h\n");
+  ASSERT_VALUE(const auto error, agent.wait_event("error"));
+  EXPECT_THAT(member(error, "message").dump(), HasSubstr("nobody is left")) << error;
+  EXPECT_STATUS(
+      check_shift(target, {.expected = hours{1}, .since = host_mono_ns(), .unshifted = {}}));
+  ASSERT_VALUE(const Outcome outcome, agent.stop());
+  EXPECT_STATUS(check_shift(target, {.since = host_mono_ns(), .unshifted = {}}));
+}
+
 TEST(Config, TheCommandLineWinsOverTheEnvironmentAndThatOverTheFile) {
   ConfigMap config;
   config.set("offset: 1h\nclocks: realtime,tai\nengine-syscalls: off\ndetach: true\nlease: 1m\n");

@@ -280,21 +280,34 @@ def control_group():
 
 
 def executes_itself():
-    """A target that becomes another program stays one."""
+    """A target that becomes another program stays one, also for the agent's file of options."""
     before = kernel.bpf_objects()
+    config = "/tmp/clock.yaml"
+
+    def configure(offset):
+        with open(config, "w", encoding="ascii") as file:
+            file.write(f"offset: {offset}s\n")
+
+    configure(-HOUR)
     with Stage() as stage:
         spawn = stage.program("/targets/spawn")
-        agent = stage.agent([spawn], f"--offset={-HOUR}s")
+        agent = stage.agent([spawn], f"--config={config}")
         wait_until_shifted(agent, [spawn])
         spawn.tell("exec /targets/watch_mixed 2")
         spawn.wait_for(lambda _: spawn.lines.count("ready") == 2)
         spawn.watchers = 2
         read_once_more([spawn])
-        moments = [recover(agent)]
+        asked = now()
+        configure(HOUR)
+        agent.wait_for(lambda line: line.startswith(f"{spawn.pid} ") and ", set in " in line)
+        moments = [(asked, now())]
+        read_once_more([spawn])
+        moments.append(recover(agent))
         check(f"recovered {spawn.pid}" in agent.text(), "the agent does not name it:", agent.text())
         read_once_more([spawn])
         spawn.end()
-        readings = check_spans(spawn, [0, HOUR], moments, lambda way: not bpf_cannot_shift(way), order=False)
+        # It took the shifted clock for the true one.
+        readings = check_spans(spawn, [0, 2 * HOUR, HOUR], moments, lambda way: not bpf_cannot_shift(way), order=False)
     check_nothing_left(before)
     return [f"{readings} readings, all as they should be"]
 
