@@ -219,7 +219,7 @@ class PltTest(unittest.TestCase):
     def test_all_modules_and_what_is_loaded_later(self):
         target = self.start(threads=1)
         agent = subprocess.Popen([PROGRAM, "agent", "--pid", str(target.pid), "--offset", "1h",
-                                  "--engine-vdso", "plt", "--json"], stdout=subprocess.PIPE, text=True)
+                                  "--engine-vdso", "plt", "--log-json"], stdout=subprocess.PIPE, text=True)
         self.addCleanup(agent.stdout.close)
         self.addCleanup(agent.wait)
         self.addCleanup(agent.kill)
@@ -230,6 +230,7 @@ class PltTest(unittest.TestCase):
             target.tell("load late")
             loaded = json.loads(agent.stdout.readline())
             self.assertEqual((loaded["event"], loaded["slots"]), ("loaded", 4))
+            self.assertIn("Z", loaded["time"])
             self.assertEqual(target.shifts()["late"], {1})
             count = events("status", "--pid", target.pid)[0]["targets"][0]["slots"]
             self.assertEqual(count, before or count)
