@@ -35,7 +35,8 @@ class Recorder : public experiment::Control {
 
 class Config : public testing::Test {
  protected:
-  ~Config() override { std::filesystem::remove(path_); }
+  Config() { std::filesystem::create_directories(directory_); }
+  ~Config() override { std::filesystem::remove_all(directory_); }
   void write(const std::string& text) const { std::ofstream(path_) << text; }
   // As at the start of an agent.
   void read() {
@@ -58,7 +59,9 @@ class Config : public testing::Test {
     return ::poll(&polled, 1, 0) == 1;
   }
 
-  std::string path_ = testing::TempDir() + "tc-config-watch-" + std::to_string(::getpid());
+  // Of its own: whatever happens in it is looked at.
+  std::string directory_ = testing::TempDir() + "tc-config-watch-" + std::to_string(::getpid());
+  std::string path_ = directory_ + "/clock.yaml";
   Given given_;
   ClockOptions clocks_;
   Recorder control_;
