@@ -114,7 +114,7 @@ std::string parse_pod_mounts(std::string_view mountinfo) {
     const std::string_view root = next_field(line);
     const std::string_view point = next_field(line);
     if (point != "/etc/hosts" && point != "/dev/termination-log") continue;
-    const std::string uid = pod_in_path(root);
+    std::string uid = pod_in_path(root);
     if (!uid.empty()) return uid;
   }
   return "";
