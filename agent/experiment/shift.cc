@@ -75,23 +75,45 @@ Result<clock::MapPlan> plan_maps(const ShiftRequest& request, const clock::Clock
   return plan;
 }
 
+// Monotonic clocks stay ahead when the rest is recovered.
+clock::ClockMaps maps_when_recovered(const tc_clock_page& page) {
+  clock::ClockMaps maps = clock::maps_in_force(page);
+  const clock::ClockMaps identity = clock::identity_maps();
+  for (int c = 0; c < TC_CLOCK_COUNT; c++) {
+    const auto i = static_cast<size_t>(c);
+    if (!clock::is_monotonic(c)) maps[i] = identity[i];
+  }
+  return maps;
+}
+
+bool keeps_monotonic(const tc_clock_page& page) {
+  const clock::ClockSet monotonic(~clock::ClockSet::wall().bits());
+  return !(monotonic & clock::ClockSet(page.clocks)).empty();
+}
+
 Result<PlannedTarget> plan(targets::Process process, const ShiftRequest& request,
-                           const SyscallChoice& choice) {
+                           const SyscallChoice& choice, Abandoned if_abandoned) {
   TC_TRY(const auto status, targets::read_status(process.pid()));
   TC_TRY(const tracee::Memory memory, tracee::Memory::open(process.pid()));
   TC_TRY(auto held, targets::Process::open(process.pid()));
   TC_TRY(auto carrier, carrier_of(std::move(held), running_engines()));
-  PlannedTarget target{std::move(process), status.threads, {}, {}, {}, {}, {}, false, false};
+  PlannedTarget target{std::move(process), status.threads};
   const pid_t pid = target.process.pid();
   clock::ClockMaps current = clock::identity_maps();
   if (carrier && carrier->found.state == vdso::State::kShifted) {
-    if (!only_kept(carrier->found)) return fail(already_there(carrier->found.page));
-    current = clock::maps_in_force(carrier->found.page);
+    const tc_clock_page& page = carrier->found.page;
+    if (if_abandoned == Abandoned::kForeseen && abandoned(page)) {
+      target.abandoned = carrier->experiment();
+    } else if (!only_kept(carrier->found)) {
+      return fail(already_there(page));
+    }
+    current = maps_when_recovered(page);
     target.takes_over = true;
     target.only_calls = !carrier->has_pages();
     target.bpf = carrier->bpf;
     const bool plt = carrier->found.slots.has_value();
-    if (plt != (request.detour == vdso::Detour::kPlt)) {
+    const bool kept = target.abandoned.empty() || keeps_monotonic(page);
+    if (kept && plt != (request.detour == vdso::Detour::kPlt)) {
       return fail(Exit::kUnsupported,
                   "an earlier experiment's monotonic clocks are kept ahead in it",
                   fmt::format("use --engine-vdso {}", plt ? "plt" : "detour"));
@@ -339,10 +361,10 @@ std::optional<clock::Reading> end_of(const clock::ClockMaps& maps, clock::ClockS
 }
 
 Result<PlannedTarget> plan_target(targets::Process process, const ShiftRequest& request,
-                                  const SyscallChoice& choice) {
+                                  const SyscallChoice& choice, Abandoned abandoned) {
   TC_CHECK(targets::check_targetable(process));
   const std::string label = process.label();
-  auto planned = plan(std::move(process), request, choice);
+  auto planned = plan(std::move(process), request, choice, abandoned);
   if (!planned) return fail(planned.error().because_of("cannot shift " + label));
   return planned;
 }
@@ -353,7 +375,8 @@ Result<PlannedTarget> plan_before_exec(targets::Process process, const ShiftRequ
   if (const auto place = place_of(process.pid(), running_engines())) {
     return fail(cannot_shift(process, already_there(place->engine->page(place->page))));
   }
-  PlannedTarget target{std::move(process), 1, {}, {}, {}, {}, {}, false, true};
+  PlannedTarget target{std::move(process), 1};
+  target.only_calls = true;
   TC_TRY(target.maps, clock::plan_shift(request.clocks, clock::identity_maps(),
                                         clock::read_host_clocks(), initial_lease(request)));
   return target;

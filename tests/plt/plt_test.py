@@ -169,7 +169,7 @@ class PltTest(unittest.TestCase):
     def stay(self, target, *more):
         """An agent that has shifted it and stays; its further events."""
         agent = subprocess.Popen([PROGRAM, "agent", "--pid", str(target.pid), "--offset", "1h",
-                                  "--engine-vdso", "plt", "--json", *more], stdout=subprocess.PIPE,
+                                  "--engine-vdso", "plt", "--log-json", *more], stdout=subprocess.PIPE,
                                  text=True)
         self.addCleanup(agent.stdout.close)
         self.addCleanup(agent.wait)
@@ -256,6 +256,7 @@ class PltTest(unittest.TestCase):
             target.tell("call")
             loaded = json.loads(agent.stdout.readline())
             self.assertEqual((loaded["event"], loaded["slots"]), ("loaded", 4))
+            self.assertIn("Z", loaded["time"])
             self.assertEqual(target.shifts()["late"], {1})
             count = events("status", "--pid", target.pid)[0]["targets"][0]["slots"]
             self.assertEqual(count, before or count)
