@@ -83,6 +83,11 @@ Result<PlannedTarget> plan(targets::Process process, const ShiftRequest& request
     target.only_calls = !carrier->has_pages();
     target.bpf = carrier->bpf;
     const bool plt = carrier->found.slots.has_value();
+    if (request.fake) {
+      return fail(Exit::kUnsupported,
+                  "an earlier experiment's monotonic clocks are kept ahead in it",
+                  "restart it, or leave out --fake");
+    }
     if (plt != (request.detour == vdso::Detour::kPlt)) {
       return fail(Exit::kUnsupported,
                   "an earlier experiment's monotonic clocks are kept ahead in it",
@@ -101,7 +106,7 @@ Result<PlannedTarget> plan(targets::Process process, const ShiftRequest& request
   }
   TC_TRY(target.only_calls, only_calls(pid, request, choice));
   if (target.only_calls) return target;
-  auto attach = vdso::make_plan(pid, memory, request.detour, request.modules);
+  auto attach = vdso::make_plan(pid, memory, request.detour, request.modules, request.fake);
   if (!attach && attach.error().kind() == Exit::kUnsupported && choice.engine == RawCalls::kBpf) {
     return fail(attach.error().with_remedy("--engine-vdso off shifts its system calls alone"));
   }
@@ -129,12 +134,15 @@ Status clear_away(PlannedTarget& target, const ShiftRequest& request) {
     return fail(Exit::kFailed, "what an earlier agent left in it is still in use", "try again");
   }
   if (target.found) {
-    if (target.found->slots.has_value() == (request.detour == vdso::Detour::kPlt)) return {};
+    const bool fake = request.fake || target.found->fake;
+    if (!fake && target.found->slots.has_value() == (request.detour == vdso::Detour::kPlt))
+      return {};
     return fail(Exit::kFailed, "inert code of an experiment by other means is still in use",
                 "try again");
   }
   TC_TRY(const tracee::Memory memory, tracee::Memory::open(pid));
-  TC_TRY(target.attach, vdso::make_plan(pid, memory, request.detour, request.modules));
+  TC_TRY(target.attach,
+         vdso::make_plan(pid, memory, request.detour, request.modules, request.fake));
   return {};
 }
 
@@ -244,8 +252,19 @@ Result<vdso::AttachReport> apply(PlannedTarget& target, const ShiftRequest& requ
   return fail(turned.error());
 }
 
+// What its library made of the time, once, when it was loaded.
+Checked reading_of(const ShiftRequest& request, const vdso::Loaded& loaded) {
+  Checked seen;
+  seen.engine = request.fake->name();
+  seen.host = loaded.host;
+  seen.target = loaded.shown;
+  seen.offset = clock::minus(loaded.shown, loaded.host);
+  return seen;
+}
+
 // What the target reads now, through each engine that serves it.
-Result<std::vector<Checked>> check(PlannedTarget& target, const ShiftRequest& request) {
+Result<std::vector<Checked>> check(PlannedTarget& target, const ShiftRequest& request,
+                                   const vdso::AttachReport& report) {
   std::vector<Checked> checked;
   std::string identity;
   if (!target.only_calls) {
@@ -255,7 +274,7 @@ Result<std::vector<Checked>> check(PlannedTarget& target, const ShiftRequest& re
     const bool nothing_led = found->slots && found->led == 0;
     if (request.detour != vdso::Detour::kNone && !nothing_led) {
       TC_TRY(auto seen, check_vdso(target.process.pid(), *found));
-      checked.push_back(std::move(seen));
+      checked.push_back(report.loaded ? reading_of(request, *report.loaded) : std::move(seen));
     }
   }
   if (!target.bpf) return checked;
@@ -277,7 +296,7 @@ Result<Shifted> shift(PlannedTarget& target, const ShiftRequest& request, Syscal
     return fail(report.error());
   }
   begin_waits_anew(target.process.pid(), target.bpf);
-  auto checked = check(target, request);
+  auto checked = check(target, request, *report);
   if (!checked) {
     take_back(target, request, twin);
     return fail(checked.error().because_of(
@@ -295,6 +314,7 @@ Result<Shifted> shift(PlannedTarget& target, const ShiftRequest& request, Syscal
   shifted.words = words_of(request);
   shifted.patches = report->patches;
   shifted.plt = request.detour == vdso::Detour::kPlt && !target.only_calls;
+  if (request.fake) shifted.fake = request.fake->name();
   shifted.slots = report->slots;
   shifted.modules = target.modules;
   shifted.stopped = report->stopped;

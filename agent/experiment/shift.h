@@ -58,6 +58,7 @@ struct Shifted {
   bool only_calls = false;           // nothing of it was stopped or written
   bool hidden = false;               // its vDSO is hidden from it
   std::string no_detour;             // why it is not detoured, where that was tried first
+  std::string fake = {};             // the library of the user's that is asked; empty: none
 };
 
 // Refuses what cannot be a target or carries a running experiment; plans the rest. Errors are

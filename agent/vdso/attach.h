@@ -30,6 +30,7 @@ struct AttachReport {
   std::vector<payload::PatchRecord> patches;
   size_t slots = 0;                  // PLT mode: how many were led to us
   std::vector<std::string> modules;  // of these modules
+  std::optional<Loaded> loaded;      // a library of the user's
 };
 
 // Carries out `plan`, and then puts `maps` into force by one flip. `header` fills in the clock

@@ -139,6 +139,25 @@ bool refers_to(const tracee::Memory& memory, uint64_t ip, uint64_t sp, const Ran
   return false;
 }
 
+bool interrupted_in(const tracee::Memory& memory, uint64_t sp, const Ranges& ranges,
+                    uint64_t depth) {
+  std::vector<uint64_t> stacks{sp};
+  for (size_t next = 0; next < stacks.size(); next++) {
+    const std::vector<uint64_t> words = read_stack(memory, stacks[next], depth);
+    if (words.empty() || words.size() * sizeof(uint64_t) >= depth) return true;
+    for (size_t i = 0; i < words.size(); i++) {
+      const auto frame = tracee::signal_frame_at(words, i);
+      if (!frame) continue;
+      if (inside(frame->ip, ranges)) return true;
+      const bool same = frame->sp - stacks[next] < words.size() * sizeof(uint64_t);
+      if (same) continue;
+      if (stacks.size() == kMostStacks) return true;
+      stacks.push_back(frame->sp);
+    }
+  }
+  return false;
+}
+
 std::vector<size_t> referring(const tracee::Memory& memory, std::span<const Stack> stacks,
                               const Ranges& ranges, uint64_t depth, std::vector<uint64_t>& room) {
   const payload::PageRange all = hull(ranges);

@@ -24,6 +24,11 @@ bool refers_to(const tracee::Memory& memory, uint64_t ip, uint64_t sp, const Ran
                uint64_t depth);
 inline constexpr uint64_t kMostStack = uint64_t{1} << 20;
 
+// True when a signal handler on this stack has interrupted code of one of the ranges, or when that
+// cannot be told, because the stack goes on beyond `depth`. Old frames count, too.
+bool interrupted_in(const tracee::Memory& memory, uint64_t sp, const Ranges& ranges,
+                    uint64_t depth);
+
 // For many stopped threads at once, in a few calls: which of these stacks refer to the ranges. By
 // index. `end` is where the stack's mapping ends, as far as is known.
 struct Stack {
