@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstring>
+#include <thread>
 
 #include "agent/elf/imports.h"
 #include "agent/targets/mappings.h"
@@ -19,6 +20,9 @@ namespace time_chaos::vdso {
 namespace {
 
 using payload::Function;
+
+constexpr std::chrono::milliseconds kAwaitPause(10);
+constexpr int kAwaitRounds = 1000;
 
 constexpr Function kFunctions[] = {Function::kClockGettime, Function::kGettimeofday,
                                    Function::kTime};
@@ -201,6 +205,15 @@ Result<Loaded> load_fake(pid_t pid, tracee::Memory& memory, const FakePlan& plan
 Status route_fake(tracee::Memory& memory, const FakePlan& plan, const Loaded& loaded) {
   return memory.write_value(data_at(plan.place, offsetof(payload::FakeData, library)),
                             loaded.functions);
+}
+
+void await_loader(const tracee::Memory& memory, uint64_t place) {
+  const uint64_t at = place + payload::kFakeCallOffset + offsetof(tc_fake_call, state);
+  for (int round = 0; round < kAwaitRounds; round++) {
+    const auto state = memory.read_value<uint32_t>(at);
+    if (!state || *state != TC_FAKE_BEGUN) return;
+    std::this_thread::sleep_for(kAwaitPause);
+  }
 }
 
 Result<Unloaded> unload_fake(pid_t pid, tracee::Memory& memory, uint64_t place) {

@@ -66,6 +66,11 @@ Result<Loaded> load_fake(pid_t pid, tracee::Memory& memory, const FakePlan& plan
 // The routes, which are off, lead to it.
 Status route_fake(tracee::Memory& memory, const FakePlan& plan, const Loaded& loaded);
 
+// Until no thread is at a call of the loader that an agent, killed since, had asked for; without a
+// stop, which could cost that thread what the kernel remembers of the wait that it came from. Gives
+// up after some seconds.
+void await_loader(const tracee::Memory& memory, uint64_t place);
+
 struct Unloaded {
   std::chrono::nanoseconds stopped{0};
   std::string stays;  // why the library is still loaded; empty: it is not

@@ -96,7 +96,7 @@ bool take_musl(const Symbols& symbols, const elf::Module& library, Loader& loade
   const auto load = symbols.in(library, "dlopen");
   const auto unload = symbols.in(library, "dlclose");
   const auto why = symbols.in(library, "dlerror");
-  if (!load || !unload || !symbols.in(library, "_dlstart")) return false;
+  if (!load || !unload || !symbols.in(library, "__dls2b")) return false;
   loader.load = load->address;
   loader.unload = unload->address;
   loader.why = why ? why->address : 0;

@@ -44,6 +44,7 @@ class Recover {
     found_ = std::move(*found);
     if (found_.fake) {
       report_.fake = found_.fake->name();
+      await_loader(memory_, found_.fake->place);
       TC_CHECK(hold.write(memory_, [&] { return set_fake(memory_, found_.fake->place, false); }));
     }
     TC_TRY(const PatchRun restored, restore_bytes(pid_, memory_, found_.patches()));

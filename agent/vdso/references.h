@@ -20,14 +20,16 @@ namespace time_chaos::vdso {
 // signal interrupted, which is looked at too (sigaltstack). Conservative: an old value in a slot
 // that nobody wrote since counts, too.
 using Ranges = std::vector<payload::PageRange>;
+// `end`: where the mapping ends in which sp is. What follows it may be a library's data, which is
+// full of such words.
 bool refers_to(const tracee::Memory& memory, uint64_t ip, uint64_t sp, const Ranges& ranges,
-               uint64_t depth);
+               uint64_t depth, uint64_t end = UINT64_MAX);
 inline constexpr uint64_t kMostStack = uint64_t{1} << 20;
 
 // True when a signal handler on this stack has interrupted code of one of the ranges, or when that
 // cannot be told, because the stack goes on beyond `depth`. Old frames count, too.
-bool interrupted_in(const tracee::Memory& memory, uint64_t sp, const Ranges& ranges,
-                    uint64_t depth);
+bool interrupted_in(const tracee::Memory& memory, uint64_t sp, const Ranges& ranges, uint64_t depth,
+                    uint64_t end);
 
 // For many stopped threads at once, in a few calls: which of these stacks refer to the ranges. By
 // index. `end` is where the stack's mapping ends, as far as is known.

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <thread>
 
+#include "agent/targets/mappings.h"
 #include "agent/targets/process.h"
 #include "agent/tracee/eintr.h"
 #include "agent/tracee/world.h"
@@ -53,7 +54,8 @@ class Search {
 
   // The registers with which it goes on; nothing: it would not do.
   [[nodiscard]] std::optional<tracee::Registers> usable(const std::vector<Thread>& all,
-                                                        const Thread& thread) {
+                                                        const Thread& thread,
+                                                        const targets::Mappings& mappings) {
     if (!thread.stopped || thread.group_stop || thread.registers.narrow()) return std::nullopt;
     const tracee::Registers& stopped = thread.registers;
     const pid_t tid = thread.thread.tid();
@@ -68,12 +70,13 @@ class Search {
       why_ = fmt::format("thread {} has no thread-local memory of its own", tid);
       return std::nullopt;
     }
-    if (interrupted_in(memory_, stopped.sp(), busy_, kDepth)) {
+    const targets::Mapping* stack = mappings.at(stopped.sp());
+    if (stack == nullptr || interrupted_in(memory_, stopped.sp(), busy_, kDepth, stack->end)) {
       why_ = fmt::format("thread {} is in a signal handler, or may be", tid);
       return std::nullopt;
     }
     if (!loader_.allocator.empty() &&
-        refers_to(memory_, stopped.ip(), stopped.sp(), loader_.allocator, kDepth)) {
+        refers_to(memory_, stopped.ip(), stopped.sp(), loader_.allocator, kDepth, stack->end)) {
       why_ = fmt::format("thread {} may be in its allocator", tid);
       return std::nullopt;
     }
@@ -116,8 +119,9 @@ Result<SafePoint> find_safe_point(pid_t pid, const tracee::Memory& memory, const
   for (;;) {
     if (search.any_waits()) {
       TC_TRY(StoppedWorld world, StoppedWorld::stop(pid));
+      TC_TRY(const targets::Mappings mappings, targets::Mappings::read(pid));
       for (Thread& thread : world.threads()) {
-        const auto registers = search.usable(world.threads(), thread);
+        const auto registers = search.usable(world.threads(), thread, mappings);
         if (!registers) continue;
         TC_CHECK(accept(thread.thread));
         const tracee::Registers stopped = thread.registers;
