@@ -70,13 +70,13 @@ class Search {
       why_ = fmt::format("thread {} has no thread-local memory of its own", tid);
       return std::nullopt;
     }
-    const targets::Mapping* stack = mappings.at(stopped.sp());
-    if (stack == nullptr || interrupted_in(memory_, stopped.sp(), busy_, kDepth, stack->end)) {
+    const uint64_t end = stack_end(mappings, stopped.sp());
+    if (interrupted_in(memory_, stopped.sp(), busy_, kDepth, end)) {
       why_ = fmt::format("thread {} is in a signal handler, or may be", tid);
       return std::nullopt;
     }
     if (!loader_.allocator.empty() &&
-        refers_to(memory_, stopped.ip(), stopped.sp(), loader_.allocator, kDepth, stack->end)) {
+        refers_to(memory_, stopped.ip(), stopped.sp(), loader_.allocator, kDepth, end)) {
       why_ = fmt::format("thread {} may be in its allocator", tid);
       return std::nullopt;
     }
