@@ -45,15 +45,15 @@ Result<elf::Module> module_at(const tracee::Memory& memory, uint64_t handle) {
   return module;
 }
 
-// What is mapped of the file in memory that the library came from; nothing where that is not it.
+// The code that is mapped of the file in memory that the library came from; nothing where that is not
+// it.
 Ranges mapped(const targets::Mappings& mappings, uint64_t address) {
   Ranges ranges;
   const targets::Mapping* part = mappings.at(address);
   if (part == nullptr || part->path.rfind("/memfd:", 0) != 0) return ranges;
   for (const targets::Mapping& mapping : mappings.all()) {
-    if (mapping.inode == part->inode && mapping.device == part->device) {
-      ranges.push_back({mapping.start, mapping.size()});
-    }
+    const bool same = mapping.inode == part->inode && mapping.device == part->device;
+    if (same && mapping.perms[2] == 'x') ranges.push_back({mapping.start, mapping.size()});
   }
   return ranges;
 }
