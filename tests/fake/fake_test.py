@@ -22,6 +22,11 @@ import time
 import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "scripts" / "vm"))
+
+from cache import cache, locked, replace_directory, scratch  # noqa: E402
+from debian import Missing, Suites  # noqa: E402
+
 HERE = ROOT / "tests" / "fake"
 BUILD = pathlib.Path(sys.argv.pop(1)).resolve()
 PROGRAM = BUILD / "time-chaos"
@@ -60,6 +65,17 @@ def ahead(difference):
     """Seconds pass, and coarse clocks lag, between two readings."""
     days = round(difference / AHEAD) * AHEAD
     return days if abs(difference - days) <= 2 else difference
+
+
+def old_glibc():
+    """Debian 11's, 2.31, fetched once: the last but two in which dlopen was a library of its own."""
+    place = cache() / "glibc-2.31"
+    with locked():
+        if not place.exists():
+            with scratch() as directory:
+                Suites(["bullseye"], directory / "apt").unpack_newest("libc6", directory / "libc")
+                replace_directory(directory / "libc", place)
+    return place / "lib" / "x86_64-linux-gnu"
 
 
 class Target:
@@ -227,6 +243,26 @@ class FakeTest(unittest.TestCase):
         self.fake(target.pid)
         self.assertEqual(target.shown(), {FAKE})
         self.recover(target.pid)
+
+    def test_glibc_before_2_34(self):
+        try:
+            libraries = old_glibc()
+        except Missing as why:
+            self.skipTest(f"no old glibc: {why}")
+        common = ["cc", "-O2", "-pthread", HERE / "program.c", "-nodefaultlibs", "-Wl,--no-as-needed",
+                  f"-Wl,--dynamic-linker={libraries / 'ld-2.31.so'}", f"-Wl,-rpath,{libraries}"]
+        base = [libraries / "libc.so.6", libraries / "ld-linux-x86-64.so.2", "-lgcc"]
+        for name, more in (("alone", ["-DALONE"]),  # __libc_dlopen_mode
+                           ("loading", [libraries / "libpthread.so.0", libraries / "libdl.so.2"])):
+            with self.subTest(name):
+                run([*common, *more, *base, "-o", self.dir / name])
+                self.there_and_back(self.start(0, program=self.dir / name))
+        target = self.start(3, "", self.ahead, program=self.dir / "loading")
+        for _ in range(3):
+            self.fake(target.pid)
+            self.assertEqual(target.shown(), {FAKE})
+            self.assertEqual(self.recover(target.pid)["library"], "unloaded")
+            self.assertEqual(target.shown(), {REAL})
 
     def test_registers_and_waits(self):
         """Of the thread that is made to load: all registers, its mask, and the result of its wait."""

@@ -1,6 +1,7 @@
 /* A program that reads the clock in all ways, and prints what it reads: its pid, the time by a system call,
  * and by clock_gettime, gettimeofday and time. THREADS others allocate and load libraries as fast as
- * they can. Commands: "fork". "handler": sleeps in a signal handler that has interrupted malloc. */
+ * they can. Commands: "fork". "handler": sleeps in a signal handler that has interrupted malloc. With -DALONE
+ * it needs nothing but the C library itself, which was without threads and dlopen before glibc 2.34. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <poll.h>
@@ -26,10 +27,12 @@ static void* allocate(void* library) {
     memset(*one, 1, 1);
     struct timespec now;
     if (clock_gettime(CLOCK_REALTIME, &now) != 0) abort();
+#ifndef ALONE
     if (i % 512 == 0 && library != NULL) {
       void* handle = dlopen(library, RTLD_NOW);
       if (handle == NULL || dlclose(handle) != 0) abort();
     }
+#endif
   }
   return NULL;
 }
@@ -68,10 +71,15 @@ int main(int argc, char** argv) {
   const int threads = argc > 1 ? atoi(argv[1]) : 0;
   const char* mode = argc > 2 ? argv[2] : "";
   char* library = argc > 3 ? argv[3] : NULL;
+#ifndef ALONE
   pthread_t thread;
   for (int i = 0; i < threads; i++) {
     if (pthread_create(&thread, NULL, allocate, library) != 0) return 2;
   }
+#else
+  (void)threads;
+  (void)library;
+#endif
   print(stdout);
   if (strcmp(mode, "handler") == 0) sleep_in_malloc();
   if (strcmp(mode, "busy") == 0) allocate(NULL);
