@@ -6,9 +6,11 @@
 #include "agent/payload/fake_call.h"
 
 void tc_fake_work(struct tc_fake_call* call);
+void tc_fake_wait(const struct tc_fake_call* call);
 
 /* Of x86-64. */
-enum { NR_write = 1, NR_close = 3, NR_madvise = 28, NR_memfd_create = 319 };
+enum { NR_write = 1, NR_close = 3, NR_sched_yield = 24, NR_madvise = 28, NR_memfd_create = 319 };
+enum { MONOTONIC_COARSE = 6, MOMENT = 200000000 };
 enum { CLOEXEC = 1, NOEXEC_SEAL = 8, DONTNEED = 4 };
 enum { EINVAL_ = 22, EINTR_ = 4, EIO_ = 5 };
 
@@ -132,4 +134,17 @@ void tc_fake_work(struct tc_fake_call* call) {
     if (call->error == 0) call->handle = 0;
   }
   *errno_location() = before;
+}
+
+/* For the agent to come. Where it was killed nobody does, and it must not take long on a busy machine
+ * either. */
+void tc_fake_wait(const struct tc_fake_call* call) {
+  const struct original* original = (const struct original*)call->original;
+  struct times begin = {0, 0};
+  struct times now = {0, 0};
+  if (original->clock_gettime(MONOTONIC_COARSE, &begin) != 0) return;
+  do {
+    (void)system_call(NR_sched_yield, 0, 0, 0);
+    (void)original->clock_gettime(MONOTONIC_COARSE, &now);
+  } while ((now.sec - begin.sec) * 1000000000 + now.part - begin.part < MOMENT);
 }

@@ -21,7 +21,6 @@
 .set BEGUN, 1
 .set DONE, 2
 .set LEAVING, 3
-.set MOMENT, 100000             /* turns of sched_yield: 20 ms or more */
 
 .set PAGE_LATCH, 1548           /* abi/clock_page.h */
 .set PAGE_UNTIL_SEC, 56         /* of CLOCK_REALTIME's map */
@@ -87,7 +86,7 @@ tc_fake_time:
  *
  * The call is made on a stack of its own and with all signals blocked; every register, flags and
  * vectors included, is as before afterwards. It needs nobody: the agent may be killed at any
- * moment. While that lives, it takes the thread out of the loop below and leaves to the kernel what
+ * moment. While that lives, it takes the thread out of tc_fake_wait and leaves to the kernel what
  * becomes of the system call. Else the thread makes it anew, or lets it be interrupted when a signal
  * is waiting by now. */
 .globl tc_fake_enter
@@ -109,7 +108,7 @@ tc_fake_restart:
     mov     [rip + CALL_SAVED + 72], rsp
     lea     rsp, [rip + STACK_END]
     pushfq
-    push    rbx
+    sub     rsp, 8
     cld
     mov     eax, 14             /* rt_sigprocmask(SIG_SETMASK, all, NULL, 8) */
     mov     edi, 2
@@ -127,11 +126,8 @@ tc_fake_restart:
     mov     edx, -1
     xrstor64 [rip + VECTORS]
     mov     dword ptr [rip + CALL_STATE], DONE
-    mov     ebx, MOMENT
-2:  mov     eax, 24             /* sched_yield() */
-    syscall
-    dec     ebx
-    jne     2b
+    lea     rdi, [rip + CALL]
+    call    tc_fake_wait
     mov     dword ptr [rip + CALL_STATE], LEAVING
     mov     eax, 127            /* rt_sigpending(CALL_PENDING, 8) */
     lea     rdi, [rip + CALL_PENDING]
@@ -150,7 +146,7 @@ tc_fake_restart:
     xor     edx, edx
     mov     r10d, 8
     syscall
-    pop     rbx
+    add     rsp, 8
     popfq
     mov     rax, [rip + CALL_SAVED]
     mov     rcx, [rip + CALL_SAVED + 8]

@@ -57,7 +57,6 @@ class Caller {
 
  private:
   [[nodiscard]] uint64_t call_at() const { return place_ + payload::kFakeCallOffset; }
-  [[nodiscard]] bool in_our_code(uint64_t ip) const { return ip - place_ < payload::kPageSize; }
 
   // The registers commit it: whatever happens to us from then on, the thread comes home. The mask
   // comes behind them, so that no thread is ever left with all signals blocked.
@@ -124,13 +123,13 @@ class Caller {
       if (stop.kind == Stop::Kind::kInterrupt || stop.kind == Stop::Kind::kGroup) break;
       TC_CHECK(thread_->resume(stop.kind == Stop::Kind::kSignal ? stop.signal : 0));
     }
-    TC_TRY(const Registers now, thread_->registers());
+    // Stopped: what it says of itself holds.
     TC_TRY(const auto state,
            memory_.read_value<uint32_t>(call_at() + offsetof(tc_fake_call, state)));
-    if (state == TC_FAKE_DONE && in_our_code(now.ip())) {
+    if (state == TC_FAKE_DONE) {
       TC_CHECK(thread_->set_signal_mask(call_.mask));
       TC_CHECK(thread_->set_registers(signal_waits() ? point.interrupted : point.registers));
-    } else if (!in_our_code(now.ip())) {
+    } else {
       TC_CHECK(tracee::undo_our_eintr(*thread_));
     }
     return thread_->detach();
