@@ -264,6 +264,15 @@ class FakeTest(unittest.TestCase):
             self.assertEqual(self.recover(target.pid)["library"], "unloaded")
             self.assertEqual(target.shown(), {REAL})
 
+    def assert_progress(self, report):
+        """A wait whose signal was taken from it lasts for ever."""
+        def rounds():
+            return struct.unpack("2Q", pathlib.Path(report).read_bytes()[:16])[1]
+        before, end = rounds(), time.monotonic() + 10
+        while rounds() < before + 2:
+            self.assertLess(time.monotonic(), end, "it hangs")
+            time.sleep(0.01)
+
     def test_registers_and_waits(self):
         """Of the thread that is made to load: all registers, its mask, and the result of its wait."""
         for kind in ("nanosleep", "poll", "epoll", "pipe", "sigsuspend", "alarmread", "threads"):
@@ -276,7 +285,7 @@ class FakeTest(unittest.TestCase):
                         for _ in range(8):
                             self.fake(process.pid)
                             self.recover(process.pid)
-                        time.sleep(0.1)
+                            self.assert_progress(report.name)
                         self.assertIsNone(process.poll())
                     finally:
                         process.kill()
