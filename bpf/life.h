@@ -131,4 +131,10 @@ int tchaos_end_tp(struct bpf_raw_tracepoint_args* ctx) {
   return 0;
 }
 
+SEC("kprobe.multi") /* exit_files */
+int tchaos_end_kp(struct pt_regs* ctx) {
+  at_thread_end();
+  return 0;
+}
+
 #endif

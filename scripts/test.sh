@@ -113,7 +113,7 @@ end_sanitized() {
 # Their results are in vm.xml. Passed tests are counted, not listed.
 run_vm() {
   title "tests: vm"
-  tests/vm/run.py "${kernel[@]}" --junit "$results/vm.xml" </dev/null || true
+  tests/vm/run.py "${kernel[@]}" --jobs 3 --junit "$results/vm.xml" </dev/null || true
   [[ -s $results/vm.xml ]] || echo "failed vm: no kernel ran" >>"$results/checks"
 }
 
@@ -146,8 +146,8 @@ if check "build: release" build_release; then
   else
     run_tests release build "$jobs" 'unit|golden|fuzz'
     begin_sanitized
-    # One at a time: readings are held against the clock.
-    run_tests live build 1 'live|bench'
+    # They mostly wait.
+    run_tests live build 2 'live|bench'
     check "build: sanitizers" end_sanitized && sanitized=true
     run_containers
     run_vm

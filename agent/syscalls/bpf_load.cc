@@ -39,6 +39,7 @@ constexpr const char* kCalls[] = {"__x64_sys_clock_gettime",    "__x64_sys_getti
                                   "__ia32_sys_clock_adjtime",   "__ia32_compat_sys_sysinfo"};
 constexpr const char* kFork[] = {"wake_up_new_task"};
 constexpr const char* kExec[] = {"finalize_exec"};
+constexpr const char* kEnd[] = {"exit_files"};  // of do_exit(), when the thread is counted out
 
 bool begins(std::string_view text, std::string_view prefix) {
   return text.substr(0, prefix.size()) == prefix;
@@ -49,7 +50,6 @@ bool ends(std::string_view text, std::string_view suffix) {
 }
 
 bool wanted(std::string_view program, const Hooks& hooks) {
-  if (program == "tchaos_end_tp") return true;
   if (ends(program, "_tp")) return !hooks.probes;
   if (ends(program, "_kp")) return hooks.probes;
   if (program == "tchaos_return") return hooks.exit == ExitHook::kReturnProbe;
@@ -96,6 +96,7 @@ Link attach(bpf_program* program, std::string_view name, const Hooks& hooks) {
   }
   if (name == "tchaos_fork_kp") return attach_probe(program, kFork, false);
   if (name == "tchaos_exec_kp") return attach_probe(program, kExec, false);
+  if (name == "tchaos_end_kp") return attach_probe(program, kEnd, false);
   return Link(bpf_program__attach(program));
 }
 

@@ -32,13 +32,28 @@ class Outcome:
     boots: int        # 2: the first never reached user space
 
 
+def ran_a_breakpoint_that_was_gone(console):
+    """Did the kernel die because the emulator ran what memory no longer held? Linux changes its code by way of
+    int3, and takes that away when every processor has seen it. QEMU's TCG, with a thread for each processor, can
+    go on running what it has translated before. Then the kernel meets a breakpoint that nobody knows, and the byte
+    before the one that it stopped at (in <>) is none: no processor does that. Seen on 7.3, some times in 100 boots."""
+    died = re.search(r"Oops: int3: .*?\bCode: [0-9a-f ]*\b([0-9a-f]{2}) <", console, re.DOTALL)
+    return bool(died) and died.group(1) != "cc"
+
+
 def run_job(series, initramfs, job, append="", timeout=180, cpus=2, memory="1G", retries=1):
-    """Runs the shell script `job`. A boot that never reached user space is tried again, a job never."""
-    began = time.monotonic()
+    """Runs the shell script `job`. A boot that never reached user space is tried again, and one in which the
+    emulator ran what was not there, then with one thread for all processors; other jobs never."""
+    began, thread = time.monotonic(), "multi"
     for boots in range(1, retries + 2):
-        console, output, timed_out = _boot(series, initramfs, job, append, timeout, cpus, memory)
-        if UP in console:
+        console, output, timed_out = _boot(series, initramfs, job, append, timeout, cpus, memory, thread)
+        if UP in console and not ran_a_breakpoint_that_was_gone(console):
             break
+        if UP in console:
+            print(f"{series}: in boot {boots} the emulator ran a breakpoint that its memory no longer held, and the"
+                  " kernel died of it", flush=True)
+            thread = "single"
+            continue
         print(f"{series}: boot {boots} did not reach user space; the console ends with", *console.splitlines()[-8:],
               sep="\n    ", flush=True)
     problem = ""
@@ -58,7 +73,7 @@ def run_job(series, initramfs, job, append="", timeout=180, cpus=2, memory="1G",
                    time.monotonic() - began, boots)
 
 
-def _boot(series, initramfs, job, append, timeout, cpus, memory):
+def _boot(series, initramfs, job, append, timeout, cpus, memory, thread):
     with tempfile.TemporaryDirectory(prefix="guest-") as directory:
         directory = pathlib.Path(directory)
         with open(directory / "initrd", "wb") as whole:
@@ -70,7 +85,7 @@ def _boot(series, initramfs, job, append, timeout, cpus, memory):
         source = "" if "clocksource=" in append else TSC
         # A guest does not outlive whoever started it.
         command = ["setpriv", "--pdeathsig", "KILL", *qemu.command(),
-                   "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", str(cpus), "-m", memory,
+                   "-accel", f"tcg,thread={thread}", "-cpu", "max", "-smp", str(cpus), "-m", memory,
                    "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
                    "-serial", f"file:{directory}/console", "-serial", f"file:{directory}/output",
                    "-kernel", str(kernels.directory(series) / "vmlinuz"), "-initrd", str(directory / "initrd"),

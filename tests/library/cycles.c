@@ -18,16 +18,26 @@ static time_t real(void) {
   return now.tv_sec;
 }
 
-static int off_by(time_t seconds) {
+static time_t ahead(void) {
   struct timespec now;
   clock_gettime(CLOCK_REALTIME, &now);
-  return labs(now.tv_sec - real() - seconds) < kSlack;
+  return now.tv_sec - real();
+}
+
+static int is(time_t seconds, time_t wanted) {
+  return labs(seconds - wanted) < kSlack;
+}
+
+static int off_by(time_t seconds) {
+  return is(ahead(), seconds);
 }
 
 static void* read_clock(void* unused) {
   (void)unused;
-  while (!stop)
-    if (!off_by(0) && !off_by(kHour) && !off_by(0)) wrong++;
+  while (!stop) {
+    const time_t seconds = ahead();
+    if (!is(seconds, 0) && !is(seconds, kHour)) wrong++;
+  }
   return NULL;
 }
 

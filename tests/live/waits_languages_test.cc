@@ -33,8 +33,9 @@ std::vector<Language> languages() {
 
 class LanguageWaits : public testing::TestWithParam<std::string> {};
 
-// The least lateness of each kind, in microseconds of the target's clocks.
-std::map<std::string, int64_t> expect_waits(Child& target) {
+// The least lateness of each kind, in microseconds of the target's clocks; `early`: a clock that
+// goes back and forth.
+std::map<std::string, int64_t> expect_waits(Child& target, int64_t early = 0) {
   std::map<std::string, int64_t> least;
   for (int i = 0; i < 8; i++) {
     const auto line = target.read_line(kPatience);
@@ -43,7 +44,7 @@ std::map<std::string, int64_t> expect_waits(Child& target) {
     std::string kind;
     int64_t late = -kSlow;
     std::istringstream(*line) >> kind >> late;
-    EXPECT_GE(late, -kRounding) << *line;
+    EXPECT_GE(late, -kRounding - early) << *line;
     EXPECT_LE(late, kSlow) << *line;
     const auto known = least.emplace(kind, late).first;
     known->second = std::min(known->second, late);
@@ -109,6 +110,34 @@ TEST_P(LanguageWaits, PassAtTheRateOfTheTargetsClocks) {
     }
     ASSERT_VALUE([[maybe_unused]] const auto recovered, stop_agent(one.held.agent));
   }
+}
+
+TEST_P(LanguageWaits, EndThoughTheWallClockGoesBackAndForth) {
+  const auto language = language_named(GetParam());
+  if (!language) GTEST_SKIP() << GetParam() << " is not here";
+  ASSERT_VALUE(Child target, Child::spawn(language->command));
+  ASSERT_VALUE([[maybe_unused]] const std::string first, target.read_line(kPatience));
+  ASSERT_VALUE(HeldShift held, trace_held(target.pid(), "1h", {"--strobe", "200ms,700ms"}));
+  ASSERT_VALUE([[maybe_unused]] const std::string skipped, target.read_line(kPatience));
+  expect_waits(target, 200'000);
+  ASSERT_VALUE([[maybe_unused]] const auto recovered, stop_agent(held.agent));
+}
+
+// A wait for a time that a frozen clock does not reach ends when the clock is given back; one for a
+// while goes by a clock that is not frozen.
+TEST_P(LanguageWaits, EndWhenAFrozenWallClockIsGivenBack) {
+  const auto language = language_named(GetParam());
+  if (!language) GTEST_SKIP() << GetParam() << " is not here";
+  ASSERT_VALUE(Child target, Child::spawn(language->command));
+  ASSERT_VALUE([[maybe_unused]] const std::string first, target.read_line(kPatience));
+  ASSERT_VALUE(HeldShift held, trace_held(target.pid(), "-1h", {"--freeze"}));
+  std::this_thread::sleep_for(Milliseconds(1500));
+  target.discard_output();
+  if (GetParam() == "go") expect_waits(target);  // its timers go by the monotonic clock, all
+  ASSERT_VALUE([[maybe_unused]] const auto recovered, stop_agent(held.agent));
+  // The one in flight is as late as the clock stepped.
+  ASSERT_VALUE([[maybe_unused]] const std::string ended, target.read_line(kPatience));
+  expect_waits(target);
 }
 
 INSTANTIATE_TEST_SUITE_P(All, LanguageWaits, testing::Values("python", "java", "go"), string_name);

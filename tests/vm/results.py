@@ -62,7 +62,7 @@ def skipped(series, why):
 def show(boot, verbose):
     counts = [f"{sum(test.verdict == verdict for test in boot.tests)} {verdict}"
               for verdict in ("passed", "failed", "skipped")]
-    again = ", second boot: the first never reached user space" if boot.boots > 1 else ""
+    again = f", boot {boot.boots}: see above" if boot.boots > 1 else ""
     print(f"{boot.name}: {', '.join(counts)} ({boot.seconds:.0f} s{again})", flush=True)
     for test in boot.tests:
         if verbose or test.verdict != "passed":

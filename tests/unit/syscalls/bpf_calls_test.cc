@@ -255,7 +255,7 @@ TEST_P(BpfCalls, AChangeIsSeenWholeAndAtOnce) {
     return 0;
   });
   ASSERT_TRUE(engine_->enter(child.pid(), page_));
-  pause_for(20);
+  ASSERT_TRUE(eventually([&] { return shared->phases[0].shifted > 0; }));
   shared->phases[0].wrong = 0;  // what it read before it was a target
   for (int i = 0; i < 2000; i++) engine_->shift(page_, i % 2 == 0 ? 2 * kHour : kHour);
   ASSERT_TRUE(eventually([&] { return shared->phases[0].shifted > 1000; }));

@@ -208,18 +208,6 @@ struct run {
   int during, done;
 };
 
-static void* wait_once(void* argument) {
-  struct run* run = argument;
-  pthread_barrier_wait(run->start);
-  bool timer = run->wait->call == by_timer || run->wait->call == by_timerfd;
-  run->result =
-      in_flight && timer ? -ENOSYS : run->wait->call(run->clock, run->until, &run->setting);
-  run->ended = raw_now();
-  if (memcmp(run->until, &run->callers, sizeof run->callers)) run->result = -EBADMSG;
-  __atomic_store_n(&run->done, 1, __ATOMIC_RELEASE);
-  return NULL;
-}
-
 // Changed for longer than the moment that the kernel takes to read it.
 static int changed_during(const struct run* run) {
   const struct timespec pause = {0, 500000};
@@ -231,6 +219,19 @@ static int changed_during(const struct run* run) {
     nanosleep(&pause, NULL);
   }
   return 1;
+}
+
+static void* wait_once(void* argument) {
+  struct run* run = argument;
+  pthread_barrier_wait(run->start);
+  bool timer = run->wait->call == by_timer || run->wait->call == by_timerfd;
+  run->result =
+      in_flight && timer ? -ENOSYS : run->wait->call(run->clock, run->until, &run->setting);
+  run->ended = raw_now();
+  // Another thread that shares it may be about to begin anew.
+  if (changed_during(run)) run->result = -EBADMSG;
+  __atomic_store_n(&run->done, 1, __ATOMIC_RELEASE);
+  return NULL;
 }
 
 static void print(const struct run* run, int64_t began) {
