@@ -46,6 +46,7 @@ clock::ClockSet clocks_of(const ShiftRequest& request) {
   return request.continued ? request.continued->clocks : request.clocks.clocks;
 }
 std::string words_of(const ShiftRequest& request) {
+  if (request.fake) return "by " + request.fake->name();
   return request.continued ? request.continued->words : clock::words(request.clocks);
 }
 

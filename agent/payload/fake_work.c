@@ -136,8 +136,8 @@ void tc_fake_work(struct tc_fake_call* call) {
   *errno_location() = before;
 }
 
-/* For the agent to come. Where it was killed nobody does, and it must not take long on a busy machine
- * either. */
+/* For the agent to come. Where it was killed nobody does, and it must not take long on a busy
+ * machine either. */
 void tc_fake_wait(const struct tc_fake_call* call) {
   const struct original* original = (const struct original*)call->original;
   struct times begin = {0, 0};

@@ -45,8 +45,8 @@ Result<elf::Module> module_at(const tracee::Memory& memory, uint64_t handle) {
   return module;
 }
 
-// The code that is mapped of the file in memory that the library came from; nothing where that is not
-// it.
+// The code that is mapped of the file in memory that the library came from; nothing where that is
+// not it.
 Ranges mapped(const targets::Mappings& mappings, uint64_t address) {
   Ranges ranges;
   const targets::Mapping* part = mappings.at(address);

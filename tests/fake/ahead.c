@@ -1,4 +1,5 @@
-/* A clock for tests: ten days ahead, or what -DAHEAD says, without the functions that are left out. */
+/* A clock for tests: ten days ahead, or what -DAHEAD says, without the functions that are left out.
+ */
 #include <time_chaos/fake.h>
 
 #ifndef AHEAD
@@ -12,13 +13,21 @@ __thread int counted;
 void* malloc(__SIZE_TYPE__);
 void free(void*);
 static void* volatile block;
-__attribute__((constructor)) static void begin(void) { block = malloc(10000); }
-__attribute__((destructor)) static void end(void) { free(block); }
+__attribute__((constructor)) static void begin(void) {
+  block = malloc(10000);
+}
+__attribute__((destructor)) static void end(void) {
+  free(block);
+}
 #endif
 #ifdef WITH_WAITS /* an agent that is killed is killed in the middle */
 int poll(void*, unsigned long, int);
-__attribute__((constructor)) static void wait_first(void) { poll(0, 0, 40); }
-__attribute__((destructor)) static void wait_last(void) { poll(0, 0, 40); }
+__attribute__((constructor)) static void wait_first(void) {
+  poll(0, 0, 40);
+}
+__attribute__((destructor)) static void wait_last(void) {
+  poll(0, 0, 40);
+}
 #endif
 
 #ifndef NO_CLOCK_GETTIME

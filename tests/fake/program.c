@@ -1,7 +1,8 @@
-/* A program that reads the clock in all ways, and prints what it reads: its pid, the time by a system call,
- * and by clock_gettime, gettimeofday and time. THREADS others allocate and load libraries as fast as
- * they can. Commands: "fork". "handler": sleeps in a signal handler that has interrupted malloc. With -DALONE
- * it needs nothing but the C library itself, which was without threads and dlopen before glibc 2.34. */
+/* A program that reads the clock in all ways, and prints what it reads: its pid, the time by a
+ * system call, and by clock_gettime, gettimeofday and time. THREADS others allocate and load
+ * libraries as fast as they can. Commands: "fork". "handler": sleeps in a signal handler that has
+ * interrupted malloc. With -DALONE it needs nothing but the C library itself, which was without
+ * threads and dlopen before glibc 2.34. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <poll.h>
