@@ -21,6 +21,9 @@ using Thread = StoppedWorld::Thread;
 constexpr std::chrono::seconds kPatience(5);
 constexpr std::chrono::milliseconds kPause(20);
 constexpr uint64_t kDepth = uint64_t{8} << 20;
+// An allocator that waits has called a function of the C library that waits, or one that has called
+// that: they need some hundred bytes of stack.
+constexpr uint64_t kNear = 1024;
 
 bool inside(uint64_t address, const Ranges& ranges) {
   return std::any_of(ranges.begin(), ranges.end(),
@@ -75,8 +78,8 @@ class Search {
       why_ = fmt::format("thread {} is in a signal handler, or may be", tid);
       return std::nullopt;
     }
-    if (!loader_.allocator.empty() &&
-        refers_to(memory_, stopped.ip(), stopped.sp(), loader_.allocator, kDepth, end)) {
+    if (*wait != Wait::kEvent && !loader_.allocator.empty() &&
+        refers_to(memory_, stopped.ip(), stopped.sp(), loader_.allocator, kNear, end)) {
       why_ = fmt::format("thread {} may be in its allocator", tid);
       return std::nullopt;
     }

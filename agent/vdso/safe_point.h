@@ -13,10 +13,10 @@
 //   that.
 // - No signal handler that it is in has interrupted the C library, its loader or an allocator: in a
 //   handler dlopen may not be called, because of them.
-// - Where malloc is another library's, no word of the thread's stack leads there, because such
-//   libraries have threads of their own, which wait. Where malloc is the program's own, whose code
-//   cannot be told from its other code, sleeps and conditions do not count, by which some
-//   allocators wait for their locks.
+// - Where malloc is another library's: some of those have threads of their own, which wait for a
+//   condition, and some sleep until a lock is free. So in such waits no word near the top of the
+//   thread's stack leads there. Where malloc is the program's own, whose code cannot be told from
+//   its other code, such waits do not count.
 // - It has thread-local memory of its own: no other thread has the same (a bare clone).
 #pragma once
 

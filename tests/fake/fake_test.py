@@ -210,6 +210,20 @@ class FakeTest(unittest.TestCase):
         self.assertEqual(target.shown(), {FAKE})
         self.assertEqual(self.recover(target.pid)["library"], "unloaded")
 
+    def test_allocators_of_others(self):
+        """One of another library, and one of the program's own: where that waits in poll it is taken, where it
+        sleeps not, for some allocators sleep until a lock is free."""
+        lib = self.dir / "liballocator.so"
+        run(["cc", "-shared", "-fPIC", "-O2", HERE / "allocator.c", "-o", lib])
+        common = ["cc", "-O2", "-pthread", "-Wl,-rpath,$ORIGIN", "-rdynamic", HERE / "program.c"]
+        for name, more in (("shared", ["-L", self.dir, "-lallocator"]), ("own", [HERE / "allocator.c"])):
+            with self.subTest(name):
+                run([*common, *more, "-o", self.dir / name])
+                self.there_and_back(self.start(program=self.dir / name))
+        target = self.start(0, "sleep", program=self.dir / "own")
+        self.assertIn("no thread of it", time_chaos("agent", "--pid", target.pid, "--fake", self.ahead, code=5))
+        self.there_and_back(self.start(0, "sleep"))
+
     def test_some_functions(self):
         target = self.start()
         lib = library(self.dir / "libone.so", "-DNO_OTHERS")

@@ -87,7 +87,8 @@ int main(int argc, char** argv) {
   for (;;) {
     struct pollfd in = {STDIN_FILENO, POLLIN, 0};
     char command[64];
-    const int ready = poll(&in, 1, 10);
+    if (strcmp(mode, "sleep") == 0 && usleep(10000) != 0) abort();
+    const int ready = poll(&in, 1, strcmp(mode, "sleep") == 0 ? 0 : 10);
     if (ready < 0) abort(); /* EINTR: no signal is sent to it */
     if (ready == 1) {
       const ssize_t size = read(STDIN_FILENO, command, sizeof command);
