@@ -137,7 +137,7 @@ class Facts:
             self.vdso = memory.read(end - begin)
 
 
-class FakeTest(unittest.TestCase):
+class Base(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.holder = tempfile.TemporaryDirectory()
@@ -185,6 +185,8 @@ class FakeTest(unittest.TestCase):
                          ("as before", "unmapped", "unloaded"))
         self.assert_same(before, target.pid)
 
+
+class FakeTest(Base):
     def test_a_program(self):
         self.there_and_back(self.start())
 
@@ -388,6 +390,29 @@ class FakeTest(unittest.TestCase):
             finally:
                 process.kill()
 
+    def test_readme(self):
+        """The section's commands print what stands behind them."""
+        text = (ROOT / "README.md").read_text(encoding="utf-8")
+        section = re.search(r"^### A clock of your own\n(.*?)^##", text, re.M | re.S).group(1)
+        bin_dir = self.dir / "bin"
+        bin_dir.mkdir(exist_ok=True)
+        (bin_dir / "time-chaos").symlink_to(PROGRAM)
+        environment = dict(os.environ, PATH=f"{bin_dir}:{os.environ['PATH']}")
+        where = self.dir / "readme"
+        where.mkdir()
+        for name in ("include", "scripts"):
+            (where / name).symlink_to(ROOT / name)
+        commands, ran = None, 0
+        for language, body in re.findall(r"^```(\w*)\n(.*?)^```", section, re.M | re.S):
+            if language == "sh":
+                commands = body
+            elif language == "" and commands:
+                self.assertEqual(run(["sh", "-ec", commands], cwd=where, env=environment), body)
+                commands, ran = None, ran + 1
+        self.assertEqual(ran, 1)
+
+
+class KilledTest(Base):
     def mend(self, target, before, when):
         """After a kill: whatever was left, it goes on, and is undone. True: something was left."""
         self.assertLessEqual(target.shown(seconds=0.05), {REAL, FAKE}, when)
@@ -453,27 +478,6 @@ class FakeTest(unittest.TestCase):
                     break
                 self.assertEqual(done.returncode, -signal.SIGKILL, done.stderr)
             self.assertGreater(left, 10)
-
-    def test_readme(self):
-        """The section's commands print what stands behind them."""
-        text = (ROOT / "README.md").read_text(encoding="utf-8")
-        section = re.search(r"^### A clock of your own\n(.*?)^##", text, re.M | re.S).group(1)
-        bin_dir = self.dir / "bin"
-        bin_dir.mkdir(exist_ok=True)
-        (bin_dir / "time-chaos").symlink_to(PROGRAM)
-        environment = dict(os.environ, PATH=f"{bin_dir}:{os.environ['PATH']}")
-        where = self.dir / "readme"
-        where.mkdir()
-        for name in ("include", "scripts"):
-            (where / name).symlink_to(ROOT / name)
-        commands, ran = None, 0
-        for language, body in re.findall(r"^```(\w*)\n(.*?)^```", section, re.M | re.S):
-            if language == "sh":
-                commands = body
-            elif language == "" and commands:
-                self.assertEqual(run(["sh", "-ec", commands], cwd=where, env=environment), body)
-                commands, ran = None, ran + 1
-        self.assertEqual(ran, 1)
 
 
 if __name__ == "__main__":
