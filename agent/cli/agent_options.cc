@@ -55,6 +55,10 @@ Result<experiment::ShiftRequest> AgentOptions::request(const Given& given) const
                 fmt::format("{}: {} needs an API server", given.unresolved_place, given.unresolved),
                 "give the pods: --pod UID");
   }
+  if (mode != "all" && picked.pods.empty()) {
+    return fail(Exit::kUsage, "--mode chooses among pods, and none is given",
+                "add --pod UID, or use --mode all");
+  }
   if (fake) {
     TC_CHECK(check_fake());
     request.clocks.offset = std::chrono::nanoseconds(0);

@@ -185,6 +185,15 @@ Result<Checked> check_vdso(pid_t pid, const vdso::Found& found) {
   return check(pid, &found, found.page);
 }
 
+Checked seen_at_load(const std::string& library, const vdso::Loaded& loaded) {
+  Checked seen;
+  seen.engine = library;
+  seen.host = loaded.host;
+  seen.target = loaded.shown;
+  seen.offset = clock::minus(loaded.shown, loaded.host);
+  return seen;
+}
+
 Result<Checked> check_syscalls(const BpfPlace& place) {
   for (int attempt = 1;; attempt++) {
     const tc_clock_page page = place.engine->page(place.page);
