@@ -6,6 +6,41 @@
 
 namespace time_chaos::cli {
 
+// What contradicts a library that says itself what clocks show.
+Status AgentOptions::check_fake() const {
+  const auto leave_out = [](const char* why, const char* option) {
+    return fail(Exit::kUsage, why, fmt::format("leave out {}", option));
+  };
+  if (!(clocks == ClockOptions())) {
+    return leave_out("the library of --fake says itself what clocks show",
+                     "--offset and its like, or --fake");
+  }
+  if (engines.vdso != "detour" || engines.patch != "auto") {
+    return leave_out("--fake is a detour of the vDSO, by five bytes", "--engine-vdso and --patch");
+  }
+  if (engines.syscalls != "auto" && engines.syscalls != "off") {
+    return leave_out("--fake leaves system calls alone", "--engine-syscalls");
+  }
+  if (engines.no_children) {
+    return leave_out("children of a target of --fake have its library", "--no-children");
+  }
+  if (engines.force) {
+    return leave_out("--force suspends filters only for our own few calls, not for a loader's",
+                     "--force");
+  }
+  if (plot) return leave_out("what a library will show nobody knows", "--plot");
+  return {};
+}
+
+Status AgentOptions::apply_fake(experiment::ShiftRequest& request) const {
+  auto library = experiment::read_fake_library(*fake);
+  if (!library) return fail(option_error(library.error(), ("--fake " + *fake).c_str()));
+  request.fake = std::move(*library);
+  request.detour = vdso::Detour::kFake;
+  request.syscalls = experiment::SyscallEngine::kOff;
+  return {};
+}
+
 Result<experiment::ShiftRequest> AgentOptions::request(const Given& given) const {
   experiment::ShiftRequest request;
   TargetOptions picked = targets;
@@ -24,10 +59,16 @@ Result<experiment::ShiftRequest> AgentOptions::request(const Given& given) const
     return fail(Exit::kUsage, "--mode chooses among pods, and none is given",
                 "add --pod UID, or use --mode all");
   }
-  TC_TRY(request.clocks, clocks.parse());
+  if (fake) {
+    TC_CHECK(check_fake());
+    request.clocks.offset = std::chrono::nanoseconds(0);
+  } else {
+    TC_TRY(request.clocks, clocks.parse());
+  }
   TC_TRY(request.duration, parse_span(duration, "--duration"));
   TC_TRY(request.wait, parse_span(wait, "--wait"));
   TC_CHECK(engines.apply(request));
+  if (fake) TC_CHECK(apply_fake(request));
   if (plot && (!dry_run || output.json)) {
     return fail(Exit::kUsage, "--plot draws what --dry-run would do, for people",
                 "add --dry-run and leave out --json, or use time-chaos preview --json");
@@ -52,6 +93,10 @@ void add_agent_options(CLI::App& app, AgentOptions& options) {
   add_targets(app, options.targets);
   app.get_option("--experiment")->description("The experiment's name (default: made up)");
   add_clocks(app, options.clocks);
+  app.add_option("--fake", options.fake,
+                 "Instead: a shared library whose fake_clock_gettime, fake_gettimeofday and "
+                 "fake_time take the place of the vDSO's functions (time_chaos/fake.h)")
+      ->type_name("LIBRARY");
   app.add_option("--duration", options.duration, "Recover after that time")->type_name("DURATION");
   app.add_option("--lease", options.lease,
                  "Clocks return by themselves so long after this agent was killed (default 10m; "

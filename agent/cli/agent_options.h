@@ -21,11 +21,16 @@ struct AgentOptions {
   std::string mode = "all";
   std::optional<std::string> value;
   std::vector<std::string> listen;
+  std::optional<std::string> fake;
   bool detach = false;
   bool dry_run = false;
   bool plot = false;
 
   [[nodiscard]] Result<experiment::ShiftRequest> request(const Given& given) const;
+
+ private:
+  [[nodiscard]] Status check_fake() const;
+  Status apply_fake(experiment::ShiftRequest& request) const;
 };
 void add_agent_options(CLI::App& app, AgentOptions& options);
 

@@ -54,6 +54,10 @@ Result<Changed> apply(const Carrier& carrier, clock::ClockSpec spec) {
   if (carrier.found.state != vdso::State::kShifted || carrier.experiment().empty()) {
     return fail(Exit::kNoTarget, "no experiment runs in it", "start one with time-chaos agent");
   }
+  if (const auto& fake = carrier.found.fake) {
+    return fail(Exit::kUnsupported, fmt::format("{} says what its clocks show", fake->name()),
+                "end that with time-chaos recover, and start another experiment");
+  }
   if (spec.clocks.empty()) spec.clocks = clock::ClockSet(carrier.found.page.clocks);
   Changed changed;
   changed.pid = carrier.process.pid();

@@ -179,7 +179,19 @@ Result<Checked> check_vdso(pid_t pid, const vdso::Found& found) {
   if (found.state != vdso::State::kShifted) {
     return fail(Exit::kFailed, "nothing of it is shifted", "try again");
   }
+  // What the library shows is its own affair; the way to it is not, nor the time that it can ask
+  // for.
+  if (found.fake) TC_CHECK(vdso::check_routes(pid, *found.fake, found.patches()));
   return check(pid, &found, found.page);
+}
+
+Checked seen_at_load(const std::string& library, const vdso::Loaded& loaded) {
+  Checked seen;
+  seen.engine = library;
+  seen.host = loaded.host;
+  seen.target = loaded.shown;
+  seen.offset = clock::minus(loaded.shown, loaded.host);
+  return seen;
 }
 
 Result<Checked> check_syscalls(const BpfPlace& place) {

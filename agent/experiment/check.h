@@ -26,7 +26,10 @@ struct Checked {
 // every clock of them reads with the maps. kFailed, naming the clock, when one is off.
 Result<Checked> check_vdso(pid_t pid, const vdso::Found& found);
 
-// The same for the system calls of the targets that stand at that place: makes them.
+// What a library of the user's made of the time, once, when it was loaded.
+Checked seen_at_load(const std::string& library, const vdso::Loaded& loaded);
+
+// What check_vdso() does, for the system calls of the targets that stand at that place: makes them.
 Result<Checked> check_syscalls(const BpfPlace& place);
 
 // After recovery: the vDSO's functions read as the kernel made them, and nothing of ours is left.

@@ -9,7 +9,7 @@ Result<std::vector<Checked>> CarrierCheck::run(const Carrier& carrier) {
     if (!found) return fail(Exit::kNoTarget, "the experiment ended meanwhile");
     if (found->record.patch_count != 0 || found->slots) {
       TC_TRY(auto seen, check_vdso(carrier.process.pid(), *found));
-      checked.push_back(std::move(seen));
+      if (!found->fake) checked.push_back(std::move(seen));
     }
   }
   if (!carrier.bpf) return checked;

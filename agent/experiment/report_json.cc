@@ -23,6 +23,10 @@ Json functions(const std::vector<payload::PatchRecord>& patches) {
   return list;
 }
 
+Json name_or_null(const std::string& name) {
+  return name.empty() ? Json(nullptr) : Json(name);
+}
+
 Json span(const std::optional<std::chrono::nanoseconds>& time) {
   return time ? Json(microseconds(*time)) : Json(nullptr);
 }
@@ -164,6 +168,7 @@ Json json(const PlannedTarget& planned, const ShiftRequest& request, const Sysca
           {"engines", engines(vdso_name(planned.plt(), !planned.patches.empty()), choice.engine)},
           {"slots", planned.slots},
           {"modules", planned.modules},
+          {"fake", request.fake ? Json(request.fake->name()) : Json(nullptr)},
           {"functions", functions(planned.patches)},
           {"recovers", planned.abandoned.empty() ? Json(nullptr) : Json(planned.abandoned)},
           {"stops_all_threads", planned.attach && planned.attach->needs_stopped_world()}};
@@ -182,6 +187,7 @@ Json json(const Shifted& shifted) {
           {"engines", engines(vdso_name(shifted.plt, !shifted.patches.empty()), shifted.raw_calls)},
           {"slots", shifted.slots},
           {"modules", shifted.modules},
+          {"fake", name_or_null(shifted.fake)},
           {"functions", functions(shifted.patches)},
           {"stopped_us", microseconds(shifted.stopped)},
           {"world_stopped_us", span(shifted.world_stopped)},
@@ -200,6 +206,14 @@ Json json(const Recovered& recovered) {
                  {"stopped_us", microseconds(recovered.report.stopped)},
                  {"world_stopped_us", span(recovered.report.world_stopped)}};
   if (!recovered.report.unmapped) object["why_kept"] = recovered.report.still_mapped_because;
+  object["fake"] = name_or_null(recovered.report.fake);
+  if (!recovered.report.fake.empty()) {
+    const bool gone = recovered.report.unmapped && recovered.report.fake_stays.empty();
+    object["library"] = gone ? "unloaded" : "kept";
+    if (!recovered.report.fake_stays.empty()) {
+      object["why_library_kept"] = recovered.report.fake_stays;
+    }
+  }
   object["system_calls"] = recovered.left_bpf ? Json("as before") : Json(nullptr);
   if (recovered.checked) object["checked"] = Json::array({checked(*recovered.checked)});
   return object;
@@ -246,6 +260,7 @@ Json json(const Carrier& carrier) {
                               raw_calls(carrier))},
           {"slots", carrier.found.led},
           {"deadlines", deadlines(carrier)},
+          {"fake", carrier.found.fake ? Json(carrier.found.fake->name()) : Json(nullptr)},
           {"functions", functions(carrier.found.patches())},
           {"bpf", carrier.bpf ? bpf(*carrier.bpf) : Json(nullptr)},
           {"until", end(until)},

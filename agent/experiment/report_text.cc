@@ -22,6 +22,18 @@ std::string what(clock::ClockSet clocks, const std::string& words) {
   return fmt::format("{} {}", clocks.text(), words);
 }
 
+std::string what(const Shifted& shifted) {
+  return shifted.fake.empty() ? what(shifted.clocks, shifted.words)
+                              : fake_text(shifted.patches, shifted.fake);
+}
+
+std::string what(const Carrier& carrier) {
+  const vdso::Found& found = carrier.found;
+  if (found.fake) return fake_text(found.patches(), found.fake->name());
+  return what(clock::ClockSet(found.page.clocks),
+              text(in_force(found.page, clock::read_host_clocks())));
+}
+
 // `calls`: what serves what does not enter the kernel; empty: nothing.
 std::string engines_text(const std::string& calls_by, RawCalls raw) {
   const char* calls = raw == RawCalls::kBpf      ? "bpf"
@@ -191,13 +203,14 @@ std::string text(const SyscallChoice& choice, bool verbose) {
 
 std::string text(const PlannedTarget& planned, const ShiftRequest& request,
                  const SyscallChoice& choice, bool verbose) {
-  std::string line = fmt::format("{} ({}): would show {}, {}, {}", planned.process.label(),
-                                 threads(planned.threads),
-                                 what(request.clocks.clocks, clock::words(request.clocks)),
-                                 engines_text(calls_by(planned, planned.plt()), choice.engine),
-                                 planned.only_calls     ? "nothing of it stopped"
-                                 : needs_world(planned) ? "all threads stopped for a moment"
-                                                        : "one thread stopped for a moment");
+  std::string line = fmt::format(
+      "{} ({}): would show {}, {}, {}", planned.process.label(), threads(planned.threads),
+      request.fake ? fake_text(planned.patches, request.fake->name())
+                   : what(request.clocks.clocks, clock::words(request.clocks)),
+      engines_text(calls_by(planned, planned.plt()), choice.engine),
+      planned.only_calls     ? "nothing of it stopped"
+      : needs_world(planned) ? "all threads stopped for a moment"
+                             : "one thread stopped for a moment");
   if (planned.found && planned.attach) line += ", after clearing away what an agent left";
   if (!planned.abandoned.empty()) {
     line +=
@@ -209,7 +222,7 @@ std::string text(const PlannedTarget& planned, const ShiftRequest& request,
 
 std::string text(const Shifted& shifted, bool verbose) {
   std::string line = fmt::format("{} {} ({}): {}, {}, {}", shifted.pid, shifted.command,
-                                 threads(shifted.threads), what(shifted.clocks, shifted.words),
+                                 threads(shifted.threads), what(shifted),
                                  engines_text(calls_by(shifted, shifted.plt), shifted.raw_calls) +
                                      (shifted.hidden ? " (vDSO hidden)" : ""),
                                  stop_text(shifted));
@@ -231,6 +244,7 @@ std::string text(const Recovered& recovered, bool verbose) {
   if (recovered.left_bpf) line += ", system calls as before";
   if (recovered.executed) line += "; its vDSO stays hidden until it ends, which costs time only";
   if (recovered.report.bytes_restored && !recovered.only_calls) line += ", bytes as before";
+  if (!recovered.report.fake.empty()) line += ", " + unloaded_text(recovered.report);
   if (!recovered.report.unmapped) {
     line += fmt::format(", inert code stays mapped ({})", recovered.report.still_mapped_because);
   }
@@ -310,8 +324,7 @@ std::string text(const Carrier& carrier, bool verbose) {
   const clock::ClockSet clocks(page.clocks);
   if (page.experiment[0] == '\0') return who + ": recovered" + kept_text(clocks);
   const auto owner = living_owner(page);
-  std::string line = fmt::format("{}: {}, {}, experiment {}, {}, {}", who,
-                                 what(clocks, text(in_force(page, clock::read_host_clocks()))),
+  std::string line = fmt::format("{}: {}, {}, experiment {}, {}, {}", who, what(carrier),
                                  engines_text(carrier), page.experiment,
                                  owner ? fmt::format("agent {}", *owner)
                                        : (page.owner_pid != 0 ? "its agent is gone" : "detached"),
@@ -321,6 +334,7 @@ std::string text(const Carrier& carrier, bool verbose) {
     line += engines_visible() ? ", raw system calls not any more (the BPF engine ended)"
                               : ", its BPF engine is only for root to see";
   }
+  if (carrier.found.fake) line += ", raw system calls and executed programs are real";
   if (verbose) line += "\n  " + deadlines_text(raw_calls(carrier), carrier.bpf);
   if (verbose && carrier.found.record.patch_count != 0) {
     line += fmt::format("\n  {}", patches_text(carrier.found.patches()));

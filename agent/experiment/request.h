@@ -69,7 +69,12 @@ struct ShiftRequest {
   std::vector<std::string> modules =
       {};  // whose slots are changed, for vdso::Detour::kPlt; empty: all
   SyscallEngine syscalls = SyscallEngine::kAuto;
+  // Whose functions take the place of the vDSO's, for vdso::Detour::kFake.
+  std::shared_ptr<const elf::LibraryFile> fake = {};
 };
+
+// A library of the user's for --fake, read and found fit. kUsage where it is not.
+Result<std::shared_ptr<const elf::LibraryFile>> read_fake_library(const std::string& path);
 
 // An agent that stays renews its lease well before it ends; this long after its death the clocks
 // return by themselves.

@@ -54,6 +54,7 @@ clock::ClockSet clocks_of(const ShiftRequest& request) {
   return request.continued ? request.continued->clocks : request.clocks.clocks;
 }
 std::string words_of(const ShiftRequest& request) {
+  if (request.fake) return "by " + request.fake->name();
   return request.continued ? request.continued->words : clock::words(request.clocks);
 }
 
@@ -113,10 +114,11 @@ Result<PlannedTarget> plan(targets::Process process, const ShiftRequest& request
     target.bpf = carrier->bpf;
     const bool plt = carrier->found.slots.has_value();
     const bool kept = target.abandoned.empty() || keeps_monotonic(page);
-    if (kept && plt != (request.detour == vdso::Detour::kPlt)) {
+    if (kept && (request.fake || plt != (request.detour == vdso::Detour::kPlt))) {
       return fail(Exit::kUnsupported,
                   "an earlier experiment's monotonic clocks are kept ahead in it",
-                  fmt::format("use --engine-vdso {}", plt ? "plt" : "detour"));
+                  request.fake ? "restart it, or leave out --fake"
+                               : fmt::format("use --engine-vdso {}", plt ? "plt" : "detour"));
     }
     if (plt) {
       TC_TRY(auto led, plan_taken_slots(pid, memory, carrier->found, request.modules));
@@ -137,7 +139,7 @@ Result<PlannedTarget> plan(targets::Process process, const ShiftRequest& request
   }
   TC_TRY(target.only_calls, only_calls(pid, request, choice));
   if (target.only_calls) return target;
-  auto attach = vdso::make_plan(pid, memory, request.detour, request.modules);
+  auto attach = vdso::make_plan(pid, memory, request.detour, request.modules, request.fake);
   if (!attach && attach.error().kind() == Exit::kUnsupported && choice.engine == RawCalls::kBpf) {
     return fail(attach.error().with_remedy("--engine-vdso off shifts its system calls alone"));
   }
@@ -161,12 +163,15 @@ Status clear_away(PlannedTarget& target, const ShiftRequest& request) {
     return fail(Exit::kFailed, "what an earlier agent left in it is still in use", "try again");
   }
   if (target.found) {
-    if (target.found->slots.has_value() == (request.detour == vdso::Detour::kPlt)) return {};
+    const bool fake = request.fake || target.found->fake;
+    if (!fake && target.found->slots.has_value() == (request.detour == vdso::Detour::kPlt))
+      return {};
     return fail(Exit::kFailed, "inert code of an experiment by other means is still in use",
                 "try again");
   }
   TC_TRY(const tracee::Memory memory, tracee::Memory::open(pid));
-  TC_TRY(target.attach, vdso::make_plan(pid, memory, request.detour, request.modules));
+  TC_TRY(target.attach,
+         vdso::make_plan(pid, memory, request.detour, request.modules, request.fake));
   return {};
 }
 
@@ -280,7 +285,8 @@ Result<vdso::AttachReport> apply(PlannedTarget& target, const ShiftRequest& requ
 }
 
 // What the target reads now, through each engine that serves it.
-Result<std::vector<Checked>> check(PlannedTarget& target, const ShiftRequest& request) {
+Result<std::vector<Checked>> check(PlannedTarget& target, const ShiftRequest& request,
+                                   const vdso::AttachReport& report) {
   std::vector<Checked> checked;
   std::string identity;
   if (!target.only_calls) {
@@ -290,7 +296,8 @@ Result<std::vector<Checked>> check(PlannedTarget& target, const ShiftRequest& re
     const bool nothing_led = found->slots && found->led == 0;
     if (request.detour != vdso::Detour::kNone && !nothing_led) {
       TC_TRY(auto seen, check_vdso(target.process.pid(), *found));
-      checked.push_back(std::move(seen));
+      checked.push_back(report.loaded ? seen_at_load(request.fake->name(), *report.loaded)
+                                      : std::move(seen));
     }
   }
   if (!target.bpf) return checked;
@@ -312,7 +319,7 @@ Result<Shifted> shift(PlannedTarget& target, const ShiftRequest& request, Syscal
     return fail(report.error());
   }
   begin_waits_anew(target.process.pid(), target.bpf);
-  auto checked = check(target, request);
+  auto checked = check(target, request, *report);
   if (!checked) {
     take_back(target, request, twin);
     return fail(checked.error().because_of(
@@ -330,6 +337,7 @@ Result<Shifted> shift(PlannedTarget& target, const ShiftRequest& request, Syscal
   shifted.words = words_of(request);
   shifted.patches = report->patches;
   shifted.plt = request.detour == vdso::Detour::kPlt && !target.only_calls;
+  if (request.fake) shifted.fake = request.fake->name();
   shifted.slots = report->led.count;
   shifted.modules = report->led.modules;
   shifted.stopped = report->stopped;

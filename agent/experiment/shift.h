@@ -59,6 +59,7 @@ struct Shifted {
   bool only_calls = false;           // nothing of it was stopped or written
   bool hidden = false;               // its vDSO is hidden from it
   std::string no_detour;             // why it is not detoured, where that was tried first
+  std::string fake = {};             // the library of the user's that is asked; empty: none
 };
 
 // What carries the experiment of a killed agent is refused, or planned as it will be when that is

@@ -125,7 +125,9 @@ void check_all(std::vector<Node>& nodes) {
       verdict.why_not = seen.error().message();
       verdict.wrong = seen.error().kind() == Exit::kFailed;
     } else if (seen->empty()) {
-      verdict.why_not = "only its agent sees its system calls";
+      verdict.why_not = carrier.found.fake
+                            ? "it leads to its library, and what that shows only it can tell"
+                            : "only its agent sees its system calls";
     } else {
       verdict.seen = std::move(*seen);
     }

@@ -1,7 +1,9 @@
 #include "agent/experiment/words.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
+#include <algorithm>
 #include <ctime>
 
 namespace time_chaos::experiment {
@@ -43,6 +45,32 @@ std::string patches_text(const std::vector<payload::PatchRecord>& patches) {
                         patch_method(patch), patch.entry);
   }
   return text;
+}
+
+std::string fake_text(const std::vector<payload::PatchRecord>& patches,
+                      const std::string& library) {
+  std::vector<std::string> shown;
+  std::vector<std::string> real;
+  for (const auto function : {payload::Function::kClockGettime, payload::Function::kGettimeofday,
+                              payload::Function::kTime}) {
+    const bool led = std::any_of(patches.begin(), patches.end(), [&](const auto& patch) {
+      return patch.function == static_cast<uint32_t>(function);
+    });
+    (led ? shown : real).emplace_back(payload::function_name(function));
+  }
+  const auto list = [](const std::vector<std::string>& names) {
+    if (names.size() < 3) return fmt::format("{}", fmt::join(names, " and "));
+    return fmt::format("{}, {} and {}", names[0], names[1], names[2]);
+  };
+  std::string text = fmt::format("{} by {}", list(shown), library);
+  if (real.empty()) return text;
+  return text + fmt::format("; real {}: {}", real.size() == 1 ? "is" : "are", list(real));
+}
+
+std::string unloaded_text(const vdso::RecoverReport& report) {
+  if (!report.unmapped) return fmt::format("{} still loaded", report.fake);
+  if (report.fake_stays.empty()) return fmt::format("{} unloaded", report.fake);
+  return fmt::format("{} stays loaded, unused ({})", report.fake, report.fake_stays);
 }
 
 }  // namespace time_chaos::experiment

@@ -1,4 +1,4 @@
-// Small pieces of what the program says: moments, times of stop, patches.
+// Small pieces of what the program says: moments, times of stop, patches, libraries.
 #pragma once
 
 #include <chrono>
@@ -7,6 +7,7 @@
 
 #include "agent/clock/map_plan.h"
 #include "agent/payload/layout.h"
+#include "agent/vdso/recover.h"
 
 namespace time_chaos::experiment {
 
@@ -18,5 +19,10 @@ std::string milliseconds(std::chrono::nanoseconds time);  // "0.14 ms"
 double microseconds(std::chrono::nanoseconds time);
 std::string patch_method(const payload::PatchRecord& patch);  // "one-byte", "five-byte"
 std::string patches_text(const std::vector<payload::PatchRecord>& patches);
+
+// "clock_gettime and time by libmine.so; gettimeofday is real": of an experiment by --fake.
+std::string fake_text(const std::vector<payload::PatchRecord>& patches, const std::string& library);
+// What became of the library at the end.
+std::string unloaded_text(const vdso::RecoverReport& report);
 
 }  // namespace time_chaos::experiment

@@ -48,6 +48,7 @@ install(TARGETS time_chaos EXPORT time-chaos-targets COMPONENT library OPTIONAL
         LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(FILES ${archive} DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT library OPTIONAL)
 install(FILES include/time_chaos/time_chaos.h include/time_chaos/time_chaos.hpp
+              include/time_chaos/fake.h
         DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/time_chaos COMPONENT library)
 install(EXPORT time-chaos-targets NAMESPACE time_chaos:: COMPONENT library
         DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/time-chaos)

@@ -202,10 +202,14 @@ Result<uint64_t> SeizedThread::signal_mask() const {
   return mask;
 }
 
-Status SeizedThread::drop_temporary_mask() {
-  TC_TRY(const uint64_t mask, signal_mask());
+Status SeizedThread::set_signal_mask(uint64_t mask) {
   return checked(PTRACE_SETSIGMASK, tid_, sizeof mask, reinterpret_cast<uint64_t>(&mask),
                  "set the signal mask of");
+}
+
+Status SeizedThread::drop_temporary_mask() {
+  TC_TRY(const uint64_t mask, signal_mask());
+  return set_signal_mask(mask);
 }
 
 Status SeizedThread::poke(uint64_t address, uint64_t word) {

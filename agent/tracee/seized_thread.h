@@ -69,6 +69,7 @@ class SeizedThread {
   Status set_registers(const Registers& registers);
 
   Result<uint64_t> signal_mask() const;
+  Status set_signal_mask(uint64_t mask);
   // sigsuspend, ppoll and their kin run under a temporary mask and have the old one saved for
   // later; writing the mask back as it reads ends that, so that nothing is pending in the kernel
   // when the thread runs something else. Harmless otherwise.

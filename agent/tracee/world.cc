@@ -42,7 +42,7 @@ Status StoppedWorld::seize_new(pid_t pid, const std::vector<pid_t>& tids, bool* 
     if (known) continue;
     auto seized = SeizedThread::seize(pid, tid);
     if (seized) {
-      threads_.push_back({*seized, {}, false, false});
+      threads_.push_back({*seized, {}, false, false, false});
     } else if (seized.error().kind() != Exit::kNoTarget) {  // else it ended meanwhile
       return fail(seized.error());
     }
@@ -84,6 +84,7 @@ Status StoppedWorld::await(Thread& t) {
         if (!registers) return {};
         t.registers = *registers;
         t.stopped = true;
+        t.group_stop = stop->kind == Stop::Kind::kGroup;
         return {};
       }
       default:
@@ -92,6 +93,13 @@ Status StoppedWorld::await(Thread& t) {
         if (!t.thread.resume(stop->kind == Stop::Kind::kSignal ? stop->signal : 0)) return {};
     }
   }
+}
+
+SeizedThread StoppedWorld::keep(const SeizedThread& thread) {
+  const SeizedThread kept = thread;
+  std::erase_if(threads_, [&](const Thread& t) { return t.thread.tid() == kept.tid(); });
+  release();
+  return kept;
 }
 
 std::chrono::nanoseconds StoppedWorld::held_for() const {

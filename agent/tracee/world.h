@@ -18,6 +18,7 @@ class StoppedWorld {
     // the interrupt stays pending; `registers` holds only its stack and instruction pointer.
     bool asleep_in_kernel = false;
     bool stopped = false;
+    bool group_stop = false;  // with its process (SIGSTOP)
   };
 
   // Seizes and stops all threads; looks for new ones until a pass finds none. Every error lets go
@@ -34,6 +35,9 @@ class StoppedWorld {
   ~StoppedWorld() { release(); }
 
   [[nodiscard]] std::vector<Thread>& threads() { return threads_; }
+  // Lets all go but this one, which is the caller's from here on, stopped.
+  SeizedThread keep(const SeizedThread& thread);
+
   // From the first thread's stop to now, or to the release.
   [[nodiscard]] std::chrono::nanoseconds held_for() const;
 

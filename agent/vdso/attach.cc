@@ -13,6 +13,7 @@
 #include "agent/vdso/find.h"
 #include "agent/vdso/hold.h"
 #include "agent/vdso/jump.h"
+#include "agent/vdso/loader_call.h"
 #include "agent/vdso/patch.h"
 #include "agent/vdso/plt_slots.h"
 #include "agent/vdso/recover.h"
@@ -39,12 +40,14 @@ class Attach {
   // Everything up to the jumps; the clocks are still shown as they are.
   Result<AttachReport> install(const std::function<void(tc_clock_page&)>& header) {
     TC_TRY(const Hold hold, Hold::take(pid_));
+    if (plan_.fake) TC_CHECK(rehearse(pid_, memory_, plan_.fake->loader));
     TC_TRY(const StubRun run, hold.run(memory_, job()));
     mapped_ = true;
     report_.stopped = run.stopped;
     report_.attempts = run.attempts;
     TC_CHECK(check_mapped());
     TC_CHECK(hold.write(memory_, [&] { return write_pages(header); }));
+    if (plan_.fake) TC_CHECK(load(hold));
     std::vector<payload::PatchRecord> patches;
     std::vector<Move> moves;
     for (const FunctionPlan& function : plan_.functions) {
@@ -60,6 +63,9 @@ class Attach {
     if (plan_.plt) {
       TC_CHECK(lead(pid_, memory_, {plan_.code, plan_.plt->place}, options_.modules, report_));
     }
+    if (plan_.fake) {
+      TC_CHECK(hold.write(memory_, [&] { return set_fake(memory_, plan_.fake->place, true); }));
+    }
     report_.code = plan_.code;
     report_.patches = patches;
     return report_;
@@ -69,6 +75,12 @@ class Attach {
   [[nodiscard]] bool changed() const { return asked_; }
 
  private:
+  Status load(const Hold& hold) {
+    TC_TRY(report_.loaded, load_fake(pid_, memory_, *plan_.fake));
+    report_.stopped += report_.loaded->stopped;
+    return hold.write(memory_, [&] { return route_fake(memory_, *plan_.fake, *report_.loaded); });
+  }
+
   StubJob job() {
     StubJob job;
     job.place = plan_.stub;
@@ -103,8 +115,10 @@ class Attach {
     std::vector<StubCall> calls;
     calls.push_back(call("the code page", plan_.code, kPage, PROT_READ | PROT_EXEC, MAP_PRIVATE));
     for (const payload::PageRange& pad : plan_.pads) {
-      calls.push_back(
-          call("a landing pad", pad.start, pad.size, PROT_READ | PROT_EXEC, MAP_PRIVATE));
+      const bool data = plan_.fake && &pad == &plan_.pads[1];
+      calls.push_back(call(plan_.fake ? "pages for a library" : "a landing pad", pad.start,
+                           pad.size, data ? PROT_READ | PROT_WRITE : PROT_READ | PROT_EXEC,
+                           MAP_PRIVATE));
     }
     const int access = ClockPage::sharing_permitted() ? PROT_READ : PROT_READ | PROT_WRITE;
     calls.push_back(call("the clock page", plan_.clock_page(), kPage, access, MAP_SHARED));
@@ -155,6 +169,7 @@ class Attach {
       TC_CHECK(write_plt_pages(memory_, {plan_.code, plan_.plt->place}, plan_.plt->scan.library,
                                options_.modules));
     }
+    if (plan_.fake) TC_CHECK(write_fake_pages(memory_, *plan_.fake, plan_.code));
     TC_CHECK(memory_.write(plan_.code, plan_.code_page));
     TC_TRY(const auto code, memory_.read(plan_.code, kPage));
     if (code != plan_.code_page) return fail(Exit::kFailed, "the code page is not as written");

@@ -28,7 +28,8 @@ struct AttachReport {
   int attempts = 1;
   uint64_t code = 0;
   std::vector<payload::PatchRecord> patches;
-  LedSlots led;  // PLT mode
+  LedSlots led;                  // PLT mode
+  std::optional<Loaded> loaded;  // a library of the user's
 };
 
 // Carries out `plan`, and then puts `maps` into force by one flip. `header` fills in the clock

@@ -58,8 +58,10 @@ class Comparison {
     } else if (punned_target(patch.entry, patch.original) == patch.pad) {
       jump = punned_entry(patch.original);
     }
-    const bool detoured = jump && std::equal(jump->begin(), jump->end(), entry) &&
-                          patch.hook == found_.code + payload::hook_offset(function);
+    const uint64_t hook = found_.fake ? found_.fake->place + payload::fake_hook_offset(function)
+                                      : found_.code + payload::hook_offset(function);
+    const bool detoured =
+        jump && std::equal(jump->begin(), jump->end(), entry) && patch.hook == hook;
     if (!detoured) return fail(Exit::kFailed, fmt::format("its {} is not detoured", name));
     if (patch.pad != 0 && !stands_at(patch.pad, pad_jump(patch.pad, patch.hook))) {
       return fail(Exit::kFailed, fmt::format("the landing pad of its {} is not as written", name));

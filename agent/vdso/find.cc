@@ -28,6 +28,10 @@ bool may_be_code(const targets::Mapping* mapping) {
   return mapping != nullptr && mapping->anonymous() && mapping->perms == "r-xp";
 }
 
+bool may_be_data(const targets::Mapping* mapping) {
+  return mapping != nullptr && mapping->anonymous() && mapping->perms == "rw-p";
+}
+
 // The record is in the target's memory: what it says is not trusted.
 bool plausible(const payload::CodeRecord& record) {
   if (record.magic != payload::kRecordMagic || record.version != payload::kRecordVersion ||
@@ -51,10 +55,13 @@ void make_printable(char (&name)[TC_EXPERIMENT_NAME_MAX]) {
 // Of the ranges that we asked for, those that are mapped as we asked.
 void add_mapped(const targets::Mappings& mappings, const payload::PageRange (&ranges)[3],
                 std::vector<payload::PageRange>* pages) {
+  const bool fake = payload::fake_place(ranges).has_value();
   for (const payload::PageRange& range : ranges) {
     if (range.size == 0) continue;
     const targets::Mapping* mapping = mappings.at(range.start);
-    if (may_be_code(mapping) && mapping->start == range.start && mapping->size() == range.size) {
+    const bool data = fake && &range == &ranges[1];
+    const bool alike = data ? may_be_data(mapping) : may_be_code(mapping);
+    if (alike && mapping->start == range.start && mapping->size() == range.size) {
       pages->push_back(range);
     }
   }
@@ -112,6 +119,8 @@ Result<std::optional<Found>> find_by_record(const targets::Mappings& mappings,
       }
       if (found.slots && found.slots->active != 0) found.state = State::kShifted;
     }
+    if (const auto place = payload::fake_place(record->pads))
+      found.fake = read_fake(memory, *place);
     // Without a detour the pages are all there is: they are in force while they carry a name.
     if (record->patch_count == 0 && record->plt == 0 && found.page.experiment[0] != '\0')
       found.state = State::kShifted;

@@ -28,11 +28,13 @@ struct Found {
   payload::CodeRecord record;
   tc_clock_page page{};
   std::string page_identity;  // device and inode: the same for all processes that share the page
-  // Ranges of ours that are mapped now: pads, more slots; code and clock page come last.
+  // Ranges of ours that are mapped now: pads (or what stands in their places), more slots; code and
+  // clock page come last.
   std::vector<payload::PageRange> pages;
   std::vector<tracee::SlotRange> more_slots;
   StubPlace stub;
   std::optional<payload::SlotTable> slots;  // PLT mode
+  std::optional<FakeFound> fake;            // a library of the user's
   size_t led = 0;                           // how many of them lead to us
   bool stub_written = false;                // the end of the vDSO is not all zero
 

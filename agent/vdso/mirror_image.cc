@@ -14,6 +14,11 @@ using payload::Function;
 // the target's memory, so it is not trusted.
 constexpr uint64_t kMostPiece = 2 * payload::kPageSize;
 
+bool is_pad(const payload::CodeRecord& record, uint64_t start) {
+  return std::any_of(std::begin(record.pads), std::end(record.pads),
+                     [&](const payload::PageRange& pad) { return pad.start == start; });
+}
+
 // 0 where there is no such function.
 uint64_t entry_of(const Vdso& vdso, Function function) {
   const auto symbol = vdso.image.function(payload::function_symbol(function));
@@ -64,14 +69,17 @@ Result<MirrorImage> read_image(pid_t pid, const Found* found) {
   if (found == nullptr) return image;
 
   image.patches = found->patches();
-  if (found->slots) {
-    // What its slots lead to. A vDSO without time() has no need of ours.
+  if (found->slots || found->fake) {
+    // What its slots lead to, or a library asks for the real time. A vDSO without time() has no
+    // need of ours.
     image.clock_gettime = found->code + payload::hook_offset(Function::kClockGettime);
     image.gettimeofday = found->code + payload::hook_offset(Function::kGettimeofday);
     image.time = found->code + payload::hook_offset(Function::kTime);
   }
   for (const payload::PageRange& page : found->pages) {
     if (found->slots && page.start == found->record.plt) continue;  // the C library's conventions
+    // A library of the user's is run by nobody but its process.
+    if (found->fake && is_pad(found->record, page.start)) continue;
     if (page.size > kMostPiece) {
       return fail(Exit::kFailed, fmt::format("its record names {} bytes at {:#x} as a landing pad",
                                              page.size, page.start));

@@ -39,6 +39,7 @@ class Planner {
     }
     plan_.code = *code;
     if (plan_.plt) TC_CHECK(place_slots());
+    if (plan_.fake) TC_CHECK(place_fake());
     TC_CHECK(fill_code_page());
     return std::move(plan_);
   }
@@ -54,7 +55,21 @@ class Planner {
     return {};
   }
 
+  // In the places of landing pads: there are none, because five bytes are patched.
+  Status place_fake() {
+    placement_.reserve({plan_.code - kPage, 4 * kPage});
+    const uint64_t image = plan_.fake->library->bytes().size();
+    const auto place = placement_.find_near(plan_.vdso, payload::fake_size(image));
+    if (!place) return fail(Exit::kUnsupported, "no free pages within 1.5 GiB of its vDSO");
+    plan_.fake->place = *place;
+    for (const payload::PageRange& part : payload::fake_parts(*place, image)) {
+      plan_.pads.push_back(part);
+    }
+    return {};
+  }
+
   Status add_function(Function f) {
+    if (plan_.fake && !plan_.fake->has(f) && f != Function::kClockGettime) return {};
     const auto symbol = plan_.image.function(payload::function_symbol(f));
     if (!symbol) {
       if (f == Function::kTime) return {};  // some vDSOs have none
@@ -124,6 +139,9 @@ class Planner {
     std::copy(plan_.pads.begin(), plan_.pads.end(), record.pads);
     if (plan_.plt) record.plt = plan_.plt->place;
     if (detour_ == Detour::kNone || plan_.plt) plan_.functions.clear();
+    if (plan_.fake) {
+      std::erase_if(plan_.functions, [&](const auto& f) { return !plan_.fake->has(f.function); });
+    }
     uint64_t slot = (code.size() + kMovedSlot - 1) & ~(kMovedSlot - 1);
     for (FunctionPlan& function : plan_.functions) {
       TC_CHECK(finish_record(function, slot));
@@ -136,7 +154,8 @@ class Planner {
 
   Status finish_record(FunctionPlan& function, uint64_t slot) {
     payload::PatchRecord& record = function.record;
-    record.hook = plan_.code + payload::hook_offset(function.function);
+    record.hook = plan_.fake ? plan_.fake->place + payload::fake_hook_offset(function.function)
+                             : plan_.code + payload::hook_offset(function.function);
     record.pad = function.pad;
     if (function.method == Method::kOneByte) {
       record.length = kPunLength;
@@ -192,7 +211,8 @@ Result<Vdso> read_vdso(const targets::Mappings& mappings, const tracee::Memory& 
 }
 
 Result<AttachPlan> make_plan(pid_t pid, const tracee::Memory& memory, Detour detour,
-                             const std::vector<std::string>& modules) {
+                             const std::vector<std::string>& modules,
+                             const std::shared_ptr<const elf::LibraryFile>& library) {
   TC_TRY(const targets::Mappings mappings, targets::Mappings::read(pid));
   TC_TRY(Vdso vdso, read_vdso(mappings, memory));
   AttachPlan plan{std::move(vdso.image), vdso.start, 0, {}, {}, {}, vdso.stub};
@@ -200,6 +220,9 @@ Result<AttachPlan> make_plan(pid_t pid, const tracee::Memory& memory, Detour det
     TC_CHECK(table_names(modules));
     TC_TRY(SlotScan scan, scan_slots(pid, memory, modules));
     plan.plt = PltPlan{0, std::move(scan)};
+  }
+  if (detour == Detour::kFake) {
+    TC_TRY(plan.fake, plan_fake(pid, memory, library));
   }
   return Planner(std::move(plan), Placement(mappings, stack_limit_of(pid)), detour).make();
 }

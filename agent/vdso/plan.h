@@ -12,6 +12,7 @@
 #include "agent/payload/layout.h"
 #include "agent/targets/mappings.h"
 #include "agent/tracee/memory.h"
+#include "agent/vdso/fake.h"
 #include "agent/vdso/plt_scan.h"
 #include "agent/vdso/prologue.h"
 #include "agent/vdso/run_stub.h"
@@ -48,7 +49,8 @@ struct AttachPlan {
   std::vector<FunctionPlan> functions;
   std::vector<uint8_t> code_page;  // its whole contents, record included
   StubPlace stub;
-  std::optional<PltPlan> plt = {};  // Detour::kPlt
+  std::optional<PltPlan> plt = {};    // Detour::kPlt
+  std::optional<FakePlan> fake = {};  // Detour::kFake
 
   [[nodiscard]] uint64_t clock_page() const { return code + payload::kClockPageOffset; }
   [[nodiscard]] bool needs_stopped_world() const;
@@ -68,11 +70,13 @@ enum class Detour {
   kFiveByte,  // five bytes everywhere: for the tests and for measuring
   kNone,      // only the pages, for an experiment whose vDSO calls are left alone
   kPlt,       // the pages, and GOT slots that lead to them
+  kFake,      // five bytes, which lead to a library of the user's
 };
 
 // kUnsupported with the reason where the vDSO cannot be detoured.
-// `modules`: whose slots, for kPlt; empty: all.
+// `modules`: whose slots, for kPlt; empty: all. `library`: for kFake.
 Result<AttachPlan> make_plan(pid_t pid, const tracee::Memory& memory, Detour detour,
-                             const std::vector<std::string>& modules = {});
+                             const std::vector<std::string>& modules = {},
+                             const std::shared_ptr<const elf::LibraryFile>& library = {});
 
 }  // namespace time_chaos::vdso

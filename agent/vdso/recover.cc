@@ -47,6 +47,11 @@ class Recover {
           "change it with time-chaos set, or end it with time-chaos recover");
     }
     found_ = std::move(*found);
+    if (found_.fake) {
+      report_.fake = found_.fake->name();
+      await_loader(memory_, found_.fake->place);
+      TC_CHECK(hold.write(memory_, [&] { return set_fake(memory_, found_.fake->place, false); }));
+    }
     TC_TRY(const PatchRun restored, restore_bytes(pid_, memory_, found_.patches()));
     report_.world_stopped = restored.world_stopped;
     if (found_.slots) {
@@ -88,6 +93,7 @@ class Recover {
     if (left_over) ranges.push_back({found_.stub.address, found_.stub.size});
     TC_CHECK(check_unreferenced(pid_, memory_, ranges));
     if (left_over) TC_CHECK(look_again());
+    if (found_.fake) TC_CHECK(unload());
     if (!found_.pages.empty()) {
       take_marks();
       auto ran = send(hold, /*drop_private_pages=*/true);
@@ -100,6 +106,14 @@ class Recover {
     TC_TRY(const auto left, find_experiment(pid_));
     if (left) return fail(Exit::kFailed, "something of it is still mapped");
     return {};
+  }
+
+  // Nobody is in the routes, or on its way to or from the loader. Afterwards, too.
+  Status unload() {
+    TC_TRY(const Unloaded unloaded, unload_fake(pid_, memory_, found_.fake->place));
+    report_.stopped += unloaded.stopped;
+    report_.fake_stays = unloaded.stays;
+    return check_unreferenced(pid_, memory_, code_ranges());
   }
 
   // A thread that an agent, killed since, had sent on its way may have mapped pages after we looked
@@ -219,6 +233,18 @@ void begin_waits_anew(pid_t pid, const Found& found, bool bpf) {
     (void)tracee::begin_waits_anew(pid, slots);
 }
 
+// Its lease may have ended: it must not be asked again because the end is taken out of the page.
+Status ask_no_longer(pid_t pid, uint64_t place) {
+  TC_TRY(tracee::Memory memory, tracee::Memory::open(pid));
+  return tracee::in_session([&]() -> Status {
+    TC_TRY(const Hold hold, Hold::take(pid));
+    // Another agent may have recovered it meanwhile.
+    TC_TRY(const auto now, find_experiment(pid));
+    if (!now || !now->fake || now->fake->place != place) return {};
+    return hold.write(memory, [&] { return set_fake(memory, place, false); });
+  });
+}
+
 }  // namespace
 
 Result<clock::ClockSet> put_clocks_back(ClockPage& page) {
@@ -237,6 +263,7 @@ Result<clock::ClockSet> put_clocks_back(ClockPage& page) {
 Result<RecoverReport> recover(pid_t pid, const Found& found, bool suspend_seccomp,
                               std::shared_ptr<ClockPage> twin) {
   RecoverReport report;
+  if (found.fake) TC_CHECK(ask_no_longer(pid, found.fake->place));
   if (found.state == State::kShifted) {
     // Before anything else, for all functions, threads and children at once.
     TC_TRY(ClockPage page, ClockPage::open(pid, found.clock_page()));

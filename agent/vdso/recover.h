@@ -22,6 +22,8 @@ struct RecoverReport {
   bool bytes_restored = false;  // checked by reading them back
   bool unmapped = false;        // nothing of ours is mapped any more, checked
   std::string still_mapped_because;
+  std::string fake;        // the library of the user's that was asked; empty: none
+  std::string fake_stays;  // why it is still loaded, although nobody asks it; empty: it is not
 };
 
 // Undoes what was found, whatever state it is in. kFailed when another agent has begun an

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <thread>
 
+#include "agent/targets/mappings.h"
 #include "agent/targets/process.h"
 #include "agent/tracee/world.h"
 
@@ -61,12 +62,13 @@ std::vector<uint64_t> read_stack(const tracee::Memory& memory, uint64_t sp, uint
 enum class Look { kClean, kRefers, kUnknown };
 
 // A sleeping thread, looked at from outside.
-Look look_asleep(pid_t pid, pid_t tid, const tracee::Memory& memory, const Ranges& ranges) {
+Look look_asleep(pid_t pid, pid_t tid, const tracee::Memory& memory, const Ranges& ranges,
+                 const targets::Mappings& mappings) {
   const auto before = targets::read_thread_status(pid, tid);
   const auto call = targets::read_thread_syscall(pid, tid);
   if (!before || !call || call->running || call->stack_pointer == 0) return Look::kUnknown;
-  const bool refers =
-      refers_to(memory, call->instruction_pointer, call->stack_pointer, ranges, kMostStack);
+  const bool refers = refers_to(memory, call->instruction_pointer, call->stack_pointer, ranges,
+                                kMostStack, stack_end(mappings, call->stack_pointer));
   const auto after = targets::read_thread_status(pid, tid);
   if (!after || before->voluntary_switches != after->voluntary_switches ||
       before->involuntary_switches != after->involuntary_switches || after->state == 'R') {
@@ -78,11 +80,13 @@ Look look_asleep(pid_t pid, pid_t tid, const tracee::Memory& memory, const Range
 // Those of the threads that are busy are stopped together: on a busy machine each would need its
 // turn on a CPU to stop, and together they need one. Returns those that refer to the ranges.
 Result<std::vector<pid_t>> look_stopped(pid_t pid, const std::vector<pid_t>& busy,
-                                        const tracee::Memory& memory, const Ranges& ranges) {
+                                        const tracee::Memory& memory, const Ranges& ranges,
+                                        const targets::Mappings& mappings) {
   TC_TRY(tracee::StoppedWorld world, tracee::StoppedWorld::stop_these(pid, busy));
   std::vector<pid_t> referring;
   for (const auto& t : world.threads()) {
-    if (refers_to(memory, t.registers.ip(), t.registers.sp(), ranges, kMostStack)) {
+    if (refers_to(memory, t.registers.ip(), t.registers.sp(), ranges, kMostStack,
+                  stack_end(mappings, t.registers.sp()))) {
       referring.push_back(t.thread.tid());
     }
   }
@@ -122,18 +126,50 @@ bool any_wants_cpu(pid_t pid, const std::vector<pid_t>& tids) {
 
 }  // namespace
 
+uint64_t stack_end(const targets::Mappings& mappings, uint64_t sp) {
+  const targets::Mapping* mapping = mappings.at(sp);
+  if (mapping == nullptr) return UINT64_MAX;
+  uint64_t end = mapping->end;
+  while ((mapping = mappings.at(end)) != nullptr && mapping->inode == 0 &&
+         mapping->perms[1] == 'w') {
+    end = mapping->end;
+  }
+  return end;
+}
+
 bool refers_to(const tracee::Memory& memory, uint64_t ip, uint64_t sp, const Ranges& ranges,
-               uint64_t depth) {
+               uint64_t depth, uint64_t end) {
   if (inside(ip, ranges)) return true;
   std::vector<uint64_t> stacks{sp};
   for (size_t next = 0; next < stacks.size(); next++) {
-    const std::vector<uint64_t> words = read_stack(memory, stacks[next], depth);
+    const uint64_t most = next == 0 ? std::min(depth, end - sp) : depth;
+    const std::vector<uint64_t> words = read_stack(memory, stacks[next], most);
     for (size_t i = 0; i < words.size(); i++) {
       if (inside(words[i], ranges)) return true;
       const auto frame = tracee::signal_frame_at(words, i);
       if (!frame || stacks.size() == kMostStacks) continue;
       const bool same = frame->sp - stacks[next] < words.size() * sizeof(uint64_t);
       if (!same) stacks.push_back(frame->sp);
+    }
+  }
+  return false;
+}
+
+bool interrupted_in(const tracee::Memory& memory, uint64_t sp, const Ranges& ranges, uint64_t depth,
+                    uint64_t end) {
+  std::vector<uint64_t> stacks{sp};
+  for (size_t next = 0; next < stacks.size(); next++) {
+    const uint64_t most = next == 0 ? std::min(depth, end - sp) : depth;
+    const std::vector<uint64_t> words = read_stack(memory, stacks[next], most);
+    if (words.empty() || words.size() * sizeof(uint64_t) >= depth) return true;
+    for (size_t i = 0; i < words.size(); i++) {
+      const auto frame = tracee::signal_frame_at(words, i);
+      if (!frame) continue;
+      if (inside(frame->ip, ranges)) return true;
+      const bool same = frame->sp - stacks[next] < words.size() * sizeof(uint64_t);
+      if (same) continue;
+      if (stacks.size() == kMostStacks) return true;
+      stacks.push_back(frame->sp);
     }
   }
   return false;
@@ -168,13 +204,15 @@ std::vector<size_t> referring(const tracee::Memory& memory, std::span<const Stac
 
 Status check_unreferenced(pid_t pid, const tracee::Memory& memory, const Ranges& ranges,
                           std::optional<pid_t> only) {
+  TC_TRY(const targets::Mappings mappings, targets::Mappings::read(pid));
   std::vector<pid_t> left = only ? std::vector<pid_t>{*only} : targets::list_threads(pid);
   int in_vain = 0;
   for (int round = 0; round < kRounds; round++) {
-    std::erase_if(left,
-                  [&](pid_t tid) { return look_asleep(pid, tid, memory, ranges) == Look::kClean; });
+    std::erase_if(left, [&](pid_t tid) {
+      return look_asleep(pid, tid, memory, ranges, mappings) == Look::kClean;
+    });
     if (left.empty()) return {};
-    TC_TRY(left, look_stopped(pid, left, memory, ranges));
+    TC_TRY(left, look_stopped(pid, left, memory, ranges, mappings));
     if (left.empty()) return {};
     if (!let_them_run(pid, left, round) && !any_wants_cpu(pid, left) && ++in_vain == 2) break;
   }

@@ -9,6 +9,7 @@
 
 #include "agent/base/error.h"
 #include "agent/payload/layout.h"
+#include "agent/targets/mappings.h"
 #include "agent/tracee/memory.h"
 #include "agent/tracee/seized_thread.h"
 
@@ -20,9 +21,21 @@ namespace time_chaos::vdso {
 // signal interrupted, which is looked at too (sigaltstack). Conservative: an old value in a slot
 // that nobody wrote since counts, too.
 using Ranges = std::vector<payload::PageRange>;
+// `end`: where the stack ends at the latest. What follows it may be a library's data, which is full
+// of such words.
 bool refers_to(const tracee::Memory& memory, uint64_t ip, uint64_t sp, const Ranges& ranges,
-               uint64_t depth);
+               uint64_t depth, uint64_t end = UINT64_MAX);
 inline constexpr uint64_t kMostStack = uint64_t{1} << 20;
+
+// Where a stack ends at the latest: with its mapping, or with those behind it that are alike, for
+// parts of a stack may have got other properties; not with those of files. Far away where sp is in
+// none.
+uint64_t stack_end(const targets::Mappings& mappings, uint64_t sp);
+
+// True when a signal handler on this stack has interrupted code of one of the ranges, or when that
+// cannot be told, because the stack goes on beyond `depth`. Old frames count, too.
+bool interrupted_in(const tracee::Memory& memory, uint64_t sp, const Ranges& ranges, uint64_t depth,
+                    uint64_t end);
 
 // For many stopped threads at once, in a few calls: which of these stacks refer to the ranges. By
 // index. `end` is where the stack's mapping ends, as far as is known.

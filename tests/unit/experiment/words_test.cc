@@ -52,5 +52,31 @@ TEST(Patches, SayFunctionMethodAndPlace) {
   EXPECT_EQ(patches_text({}), "");
 }
 
+TEST(FakeText, SaysWhichFunctionsAreWhose) {
+  const auto patch = [](payload::Function function) {
+    payload::PatchRecord record;
+    record.function = static_cast<uint32_t>(function);
+    return record;
+  };
+  const auto clock = patch(payload::Function::kClockGettime);
+  const auto day = patch(payload::Function::kGettimeofday);
+  const auto time = patch(payload::Function::kTime);
+  EXPECT_EQ(fake_text({clock, day, time}, "lib.so"),
+            "clock_gettime, gettimeofday and time by lib.so");
+  EXPECT_EQ(fake_text({clock, time}, "lib.so"),
+            "clock_gettime and time by lib.so; real is: gettimeofday");
+  EXPECT_EQ(fake_text({day}, "lib.so"), "gettimeofday by lib.so; real are: clock_gettime and time");
+}
+
+TEST(UnloadedText, SaysWhatBecameOfTheLibrary) {
+  vdso::RecoverReport report;
+  report.fake = "lib.so";
+  EXPECT_EQ(unloaded_text(report), "lib.so still loaded");
+  report.unmapped = true;
+  EXPECT_EQ(unloaded_text(report), "lib.so unloaded");
+  report.fake_stays = "musl unloads nothing";
+  EXPECT_EQ(unloaded_text(report), "lib.so stays loaded, unused (musl unloads nothing)");
+}
+
 }  // namespace
 }  // namespace time_chaos::experiment

@@ -210,6 +210,23 @@ def monotonic_rate():
         look("after recover")
 
 
+def own_library():
+    """--fake: what goes through the vDSO is the library's, which is ten days ahead; system calls are real."""
+    def ahead(program):
+        answers = _numbers(program.ask("clocks"))
+        return round((answers["libc_0"] - answers["sys_0"]) / 1e9)
+    with Stage() as stage:
+        program = stage.program("/targets/ask")
+        for _ in range(3):
+            check(abs(ahead(program)) <= 1, "it does not begin with real time")
+            code, text = time_chaos("agent", "--pid", str(program.pid), "--fake", "/targets/libahead.so", "--detach")
+            check(code == 0 and "by libahead.so" in text, "the agent exits with", code, text)
+            check(abs(ahead(program) - 10 * 86400) <= 1, "it is", ahead(program), "s ahead")
+            code, text = time_chaos("recover", "--pid", str(program.pid))
+            check(code == 0 and "bytes as before" in text and "unloaded" in text, "recover exits with", code, text)
+            check(abs(ahead(program)) <= 1, "it does not end with real time")
+
+
 CASES = [
     ("rates, strobes, jitter and schedules", courses, ("tsc", "hpet")),
     ("monotonic clocks with a rate", monotonic_rate, ("tsc", "full")),
@@ -220,4 +237,5 @@ CASES = [
     ("a program that the target executes", executed, ("tsc",)),
     ("time-chaos run", run_command, ("tsc",)),
     ("bad clocks and bad pointers", traps, ("tsc", "hpet")),
+    ("a library of one's own", own_library, ("tsc", "hpet")),
 ]
