@@ -53,6 +53,12 @@ Error Error::with_remedy(std::string remedy) const {
   return error;
 }
 
+Error Error::with_kind(Exit kind) const {
+  Error error = *this;
+  error.kind_ = kind;
+  return error;
+}
+
 std::string Error::message() const {
   return cause_ ? message_ + ": " + cause_->message() : message_;
 }

@@ -37,6 +37,7 @@ class Error {
   [[nodiscard]] int error_number() const { return errno_; }  // 0 where no system call failed
   [[nodiscard]] const std::string& remedy() const { return remedy_; }
   [[nodiscard]] Error with_remedy(std::string remedy) const;
+  [[nodiscard]] Error with_kind(Exit kind) const;
 
   // The whole chain, outermost first, "a: b: c; remedy". Never contains a newline.
   [[nodiscard]] std::string line() const;

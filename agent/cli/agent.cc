@@ -63,7 +63,7 @@ class Printer : public experiment::Events {
   void loaded(pid_t pid, size_t slots) override {
     progress_.clear();
     if (output_.json) {
-      say(nlohmann::json{{"event", "loaded"}, {"pid", pid}, {"slots", slots}});
+      emit(nlohmann::json{{"event", "loaded"}, {"pid", pid}, {"slots", slots}});
     } else {
       say(fmt::format("{}: {} more slot{} by plt (loaded since)", pid, slots,
                       slots == 1 ? "" : "s"));

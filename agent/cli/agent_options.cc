@@ -20,6 +20,10 @@ Result<experiment::ShiftRequest> AgentOptions::request(const Given& given) const
                 fmt::format("{}: {} needs an API server", given.unresolved_place, given.unresolved),
                 "give the pods: --pod UID");
   }
+  if (mode != "all" && picked.pods.empty()) {
+    return fail(Exit::kUsage, "--mode chooses among pods, and none is given",
+                "add --pod UID, or use --mode all");
+  }
   TC_TRY(request.clocks, clocks.parse());
   TC_TRY(request.duration, parse_span(duration, "--duration"));
   TC_TRY(request.wait, parse_span(wait, "--wait"));

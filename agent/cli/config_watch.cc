@@ -11,7 +11,7 @@ namespace time_chaos::cli {
 
 Result<std::unique_ptr<ConfigWatch>> ConfigWatch::open(const Given& given,
                                                        const ClockOptions& clocks) {
-  TC_TRY(auto file, settings::WatchedFile::open(*given.config));
+  TC_TRY(auto file, settings::WatchedFile::open(*given.config, given.config_text));
   return std::unique_ptr<ConfigWatch>(new ConfigWatch(std::move(file), given, clocks));
 }
 
@@ -42,8 +42,9 @@ Result<ClockOptions> ConfigWatch::read_again(experiment::Control& control) {
 }
 
 void ConfigWatch::attend(experiment::Control& control) {
-  if (!file_.changed()) return;
-  const auto clocks = read_again(control);
+  const auto changed = file_.changed();
+  if (changed && !*changed) return;
+  const auto clocks = changed ? read_again(control) : fail(changed.error());
   if (!clocks) return control.complain(clocks.error().because_of("the clocks stay as they are"));
   if (*clocks == clocks_) return;
   const auto spec = clocks->parse();

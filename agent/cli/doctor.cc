@@ -62,7 +62,8 @@ int run(const DoctorOptions& options) {
     say(nlohmann::json{{"kernel", machine->kernel_release},
                        {"architecture", machine->architecture},
                        {"engines", json(diagnosis.machine)},
-                       {"targets", list}});
+                       {"targets", list}},
+        options.output);
     return 0;
   }
   print(fmt::format("this machine (Linux {}, {})", machine->kernel_release, machine->architecture),

@@ -125,13 +125,7 @@ std::optional<std::string> value_of(const CLI::App& command, const std::string& 
 }
 
 Result<Settings> read_config(const CLI::App& program, const std::string& path,
-                             const std::optional<std::string>& known_text) {
-  std::string text;
-  if (known_text) {
-    text = *known_text;
-  } else {
-    TC_TRY(text, settings::read_settings_file(path));
-  }
+                             const std::string& text) {
   TC_TRY(auto list, settings::parse_settings(text, path));
   TC_CHECK(check_known(program, list));
   return list;
@@ -197,6 +191,19 @@ std::string variable_of(const std::string& option) {
   return name;
 }
 
+OutputOptions output_of(const Arguments& line) {
+  const auto end = std::find(line.begin(), line.end(), "--");  // then it is a command's
+  const auto asked = [&](const std::string& name) {
+    if (std::find(line.begin(), end, "--" + name) != end) return true;
+    const char* variable = std::getenv(variable_of(name).c_str());
+    return variable != nullptr && truth(variable).value_or(false);
+  };
+  OutputOptions output;
+  output.log = asked("log-json");
+  output.json = output.log || asked("json");
+  return output;
+}
+
 Result<Arguments> as_arguments(const CLI::App& command, const Settings& list) {
   Arguments arguments;
   for (const Setting& setting : list) {
@@ -247,7 +254,12 @@ Result<Arguments> complete(const CLI::App& program, const Arguments& line, Given
   given.config = value_of(command, "config");
   std::vector<Settings> sources{environment(command)};
   if (given.config) {
-    TC_TRY(auto list, read_config(program, *given.config, config_text));
+    if (config_text) {
+      given.config_text = *config_text;
+    } else {
+      TC_TRY(given.config_text, settings::read_settings_file(*given.config));
+    }
+    TC_TRY(auto list, read_config(program, *given.config, given.config_text));
     sources.push_back(std::move(list));
   }
   if (const auto path = value_of(command, "manifest")) {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "agent/base/error.h"
+#include "agent/cli/options.h"
 #include "agent/settings/setting.h"
 
 namespace time_chaos::cli {
@@ -20,6 +21,7 @@ using Arguments = std::vector<std::string>;
 struct Given {
   Arguments line;                     // the command line, without the program's name
   std::optional<std::string> config;  // --config FILE
+  std::string config_text;            // what that said
   Arguments rest;                     // what is given besides the line, but for clocks
   std::map<std::string, std::string>
       places;  // "--offset" -> "clock.yaml line 3", if not on the line
@@ -46,6 +48,10 @@ Result<Arguments> as_arguments(const CLI::App& command, const settings::Settings
 
 // With the first argument first. Throws what CLI11 throws.
 void parse(CLI::App& program, const Arguments& arguments);
+
+// How an error is to be said that the line or what else is given has: as far as can be told before
+// it is understood, by its words and by the environment.
+OutputOptions output_of(const Arguments& line);
 
 // "TIME_CHAOS_ENGINE_VDSO" for "engine-vdso".
 std::string variable_of(const std::string& option);

@@ -1,6 +1,5 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <cstdio>
 #include <string>
 
 #include "agent/base/error.h"
@@ -22,13 +21,9 @@ constexpr char kFooter[] =
     "here,\n            6 done in part";
 
 // CLI11's messages can span lines; ours are one.
-int usage_error(const CLI::Error& error) {
-  std::string message = error.what();
-  for (char& c : message) {
-    if (c == '\n') c = ' ';
-  }
-  std::fprintf(stderr, "time-chaos: %s; see time-chaos --help\n", message.c_str());
-  return static_cast<int>(Exit::kUsage);
+int usage_error(std::string message, const Arguments& line) {
+  std::replace(message.begin(), message.end(), '\n', ' ');
+  return report(Error(Exit::kUsage, message, "see time-chaos --help"), output_of(line));
 }
 
 }  // namespace
@@ -58,22 +53,19 @@ int run_program(int argc, char** argv) {
   const bool known = argc > 1 && std::any_of(commands.begin(), commands.end(), [&](const auto* c) {
                        return c->get_name() == argv[1];
                      });
-  if (argc > 1 && argv[1][0] != '-' && !known) {
-    std::fprintf(stderr, "time-chaos: unknown command %s; see time-chaos --help\n", argv[1]);
-    return static_cast<int>(Exit::kUsage);
-  }
   const Arguments line(argv + std::min(argc, 1), argv + argc);
+  if (argc > 1 && argv[1][0] != '-' && !known) {
+    return usage_error(std::string("unknown command ") + argv[1], line);
+  }
   try {
     parse(program, line);
     const auto whole = complete(program, line, given);
-    if (!whole) {
-      return report(whole.error(), {.json = std::count(line.begin(), line.end(), "--json") > 0});
-    }
+    if (!whole) return report(whole.error(), output_of(line));
     if (*whole != line) parse(program, *whole);
   } catch (const CLI::Success& success) {  // --help, --version
     return program.exit(success);
   } catch (const CLI::ParseError& error) {
-    return usage_error(error);
+    return usage_error(error.what(), line);
   }
   return chosen();
 }

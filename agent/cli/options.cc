@@ -23,17 +23,23 @@ Result<pid_t> parse_pid(const std::string& text) {
 // Each alone, or each container in each pod.
 Result<std::vector<targets::ContainerQuery>> parse_containers(
     const std::vector<std::string>& containers, const std::vector<std::string>& pods) {
-  std::vector<targets::ContainerQuery> queries;
+  constexpr std::string_view kWhole = "name:";
+  std::vector<targets::ContainerQuery> alone;
   for (const std::string& container : containers) {
-    if (container.empty()) return fail(Exit::kUsage, "--container is empty", "use --container ID");
-    if (pods.empty()) queries.push_back({container, ""});
+    const bool whole = container.starts_with(kWhole);
+    alone.push_back({whole ? container.substr(kWhole.size()) : container, "", whole});
+    if (alone.back().container.empty())
+      return fail(Exit::kUsage, "--container is empty", "use --container ID");
   }
+  if (pods.empty()) return alone;
+  if (containers.empty()) alone.emplace_back();
+  std::vector<targets::ContainerQuery> queries;
   for (const std::string& pod : pods) {
     if (pod.empty()) return fail(Exit::kUsage, "--pod is empty", "use --pod UID");
-    for (const std::string& container : containers) {
-      queries.push_back({container, targets::pod_uid(pod)});
+    for (targets::ContainerQuery query : alone) {
+      query.pod = targets::pod_uid(pod);
+      queries.push_back(std::move(query));
     }
-    if (containers.empty()) queries.push_back({"", targets::pod_uid(pod)});
   }
   return queries;
 }
@@ -63,8 +69,8 @@ void add_targets(CLI::App& app, TargetOptions& targets) {
   app.add_option("--cgroup", targets.cgroups, "All processes of a control group and those below it")
       ->type_name("PATH");
   app.add_option("--container", targets.containers,
-                 "All processes of a container, by the beginning of its id or name; with --pod: of "
-                 "that pod's")
+                 "All processes of a container, by its name, or the beginning of its id or name; "
+                 "name:NAME: by its whole name alone; with --pod: of that pod's")
       ->type_name("ID");
   app.add_option("--pod", targets.pods, "All containers of a pod, by its UID, or NAMESPACE/NAME")
       ->type_name("UID");

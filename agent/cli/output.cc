@@ -16,18 +16,14 @@ void say(const std::string& text) {
   std::fflush(stdout);
 }
 
-void say(const nlohmann::json& object) {
-  // Process names are bytes, not always UTF-8.
-  say(object.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
-}
-
 void say(nlohmann::json object, const OutputOptions& output) {
   if (output.log) {
     const auto now =
         std::chrono::floor<std::chrono::milliseconds>(std::chrono::system_clock::now());
     object["time"] = fmt::format("{:%FT%T}Z", now);
   }
-  say(object);
+  // Process names are bytes, not always UTF-8.
+  say(object.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
 }
 
 int report(const Error& error, const OutputOptions& output) {

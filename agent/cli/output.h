@@ -10,7 +10,6 @@
 namespace time_chaos::cli {
 
 void say(const std::string& text);
-void say(const nlohmann::json& object);
 void say(nlohmann::json object, const OutputOptions& output);  // in a log with its time
 // "time-chaos: ..." on stderr; with --json an object on stdout as well. Returns the exit code.
 int report(const Error& error, const OutputOptions& output);

@@ -60,7 +60,7 @@ Status preview(const PreviewOptions& options) {
     TC_CHECK(write_file(*options.svg, clock::svg(clock::sample(request, kSvgColumns))));
   }
   if (options.output.json) {
-    say(json(clock::sample(request, kJsonColumns)));
+    say(json(clock::sample(request, kJsonColumns)), options.output);
   } else {
     say(plot_text(request));
   }

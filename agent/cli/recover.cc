@@ -48,7 +48,7 @@ int run(const RecoverOptions& options) {
         continue;
       }
       tally.good();
-      options.output.json ? say(experiment::json(*recovered))
+      options.output.json ? say(experiment::json(*recovered), options.output)
                           : say(experiment::text(*recovered, options.output.verbose));
     }
   }
@@ -63,7 +63,7 @@ int run(const RecoverOptions& options) {
     tally.good();
     const pid_t pid = node.process().pid();
     const std::string& name = node.process().name();
-    options.output.json ? say(experiment::released_json(pid, name))
+    options.output.json ? say(experiment::released_json(pid, name), options.output)
                         : say(experiment::released_text(pid, name));
   }
   // What outlived its last target costs every process of the machine something.

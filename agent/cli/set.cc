@@ -49,7 +49,8 @@ int run(const SetOptions& options) {
       continue;
     }
     tally.good();
-    options.output.json ? say(experiment::json(*changed)) : say(experiment::text(*changed));
+    options.output.json ? say(experiment::json(*changed), options.output)
+                        : say(experiment::text(*changed));
   }
   return tally.exit_code();
 }

@@ -23,7 +23,7 @@ int run(const StatusOptions& options) {
   if (options.output.json) {
     nlohmann::json list = nlohmann::json::array();
     for (const auto& node : *nodes) list.push_back(experiment::json(node));
-    say(nlohmann::json{{"targets", list}});
+    say(nlohmann::json{{"targets", list}}, options.output);
     return 0;
   }
   if (nodes->empty()) say(std::string("nothing is shifted"));

@@ -3,7 +3,6 @@
 #include <elf.h>
 
 #include <algorithm>
-#include <cstring>
 
 #include "agent/elf/elf_bytes.h"
 #include "agent/elf/peek.h"
@@ -148,8 +147,8 @@ class Lookup {
            read_bytes(read_, tables_.strings.address + entry.st_name, name_.size() + 1));
     const bool same = std::equal(name_.begin(), name_.end(), bytes.begin()) && bytes.back() == 0;
     if (!same) return std::optional<Export>();
-    return std::optional(Export{module_.base + entry.st_value, entry.st_size, type == STT_GNU_IFUNC,
-                                type != STT_OBJECT});
+    return std::optional(
+        Export{module_.base + entry.st_value, type == STT_GNU_IFUNC, type != STT_OBJECT});
   }
 
   const ReadMemory& read_;

@@ -45,7 +45,6 @@ Result<std::vector<Import>> find_imports(const ReadMemory& read, const Module& m
 
 struct Export {
   uint64_t address = 0;
-  uint64_t size = 0;
   bool indirect = false;  // STT_GNU_IFUNC: at the address is a function that chooses one
   bool function = false;
 };

@@ -40,7 +40,8 @@ struct Entry {
 
 tl::unexpected<Error> is_static() {
   return fail(Exit::kUnsupported,
-              "it is linked statically: it has no shared libraries and no slots for functions",
+              "it is linked statically, and has no slots for functions, or was started through its "
+              "loader, and does not say where they are",
               "use --engine-vdso detour");
 }
 

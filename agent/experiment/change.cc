@@ -81,10 +81,17 @@ Result<Changed> change(const Carrier& carrier, const clock::ClockSpec& spec) {
   return changed;
 }
 
-Status change(vdso::ClockPage& page, const clock::ClockSpec& spec) {
+Result<Changed> change(vdso::ClockPage& page, const clock::ClockSpec& spec) {
   Changed changed;
   changed.words = clock::words(spec);
-  return update(page, spec, changed);
+  const auto before = steady_clock::now();
+  TC_CHECK(update(page, spec, changed));
+  changed.took = steady_clock::now() - before;
+  TC_TRY(const tc_clock_page now, page.read());
+  changed.clocks = clock::ClockSet(now.clocks);
+  changed.experiment = now.experiment;
+  changed.ended = true;
+  return changed;
 }
 
 Status renew(const Carrier& carrier, std::optional<std::chrono::nanoseconds> lease,

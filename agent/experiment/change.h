@@ -22,13 +22,14 @@ struct Changed {
   std::chrono::nanoseconds took{0};    // the write that changed the target's clocks
   std::vector<Checked> checked;        // through each engine
   clock::ClockSet kept;
+  bool ended = false;  // nobody has the page just now: who comes to it will show that
 };
 
 // `spec.clocks` empty: those of the experiment. Its end stays what it was.
 Result<Changed> change(const Carrier& carrier, const clock::ClockSpec& spec);
 
 // The same of a page that nobody has just now.
-Status change(vdso::ClockPage& page, const clock::ClockSpec& spec);
+Result<Changed> change(vdso::ClockPage& page, const clock::ClockSpec& spec);
 
 // What an agent does that stays. Gives the maps `lease` from now on; nothing: their end stays.
 // `programs`: what tables may be a part of, and are filled from again.

@@ -73,7 +73,7 @@ Exit Conductor::foretell(std::vector<targets::Process> processes) {
   const auto choice = SyscallSide::foresee(request_);
   if (!choice) return refuse(choice.error());
   request_.clocks.start = clock::read_host_clocks();
-  auto planned = plan(std::move(processes), *choice);
+  auto planned = plan(std::move(processes), *choice, Abandoned::kForeseen);
   if (!planned) return refuse(planned.error());
   events_.chosen(*choice);
   for (const PlannedTarget& target : *planned) events_.planned(target, *choice);
@@ -81,12 +81,13 @@ Exit Conductor::foretell(std::vector<targets::Process> processes) {
 }
 
 Result<std::vector<PlannedTarget>> Conductor::plan(std::vector<targets::Process> processes,
-                                                   const SyscallChoice& choice) {
+                                                   const SyscallChoice& choice,
+                                                   Abandoned abandoned) {
   std::vector<PlannedTarget> planned;
   for (targets::Process& process : processes) {
     const bool by_name = std::find(request_.targets.pids.begin(), request_.targets.pids.end(),
                                    process.pid()) == request_.targets.pids.end();
-    auto target = plan_target(std::move(process), request_, choice);
+    auto target = plan_target(std::move(process), request_, choice, abandoned);
     if (!target && target.error().kind() == Exit::kNoTarget && by_name) continue;
     if (!target) return fail(target.error());
     planned.push_back(std::move(*target));

@@ -1,5 +1,6 @@
 // What a running experiment does when it is asked.
-#include <algorithm>
+#include <fmt/format.h>
+
 #include <array>
 #include <set>
 
@@ -8,6 +9,13 @@
 #include "agent/experiment/page_words.h"
 
 namespace time_chaos::experiment {
+namespace {
+
+std::pair<uint32_t, uint32_t> key_of(const BpfPlace& place) {
+  return {place.engine->id(), place.page};
+}
+
+}  // namespace
 
 Control::Outcome Conductor::set(clock::ClockSpec spec) {
   Outcome outcome;
@@ -21,19 +29,26 @@ Control::Outcome Conductor::set(clock::ClockSpec spec) {
     complain(changed.error());
     outcome.failed.push_back(changed.error());
   };
-  std::set<std::string> pages;  // families share one, and what is told it twice steps twice
+  // Families share pages, and what is told it twice steps twice.
+  std::set<std::string> pages;
+  std::set<std::pair<uint32_t, uint32_t>> places;
   for (const Running& running : running_) {
-    const std::string& identity = running.family.page_identity;
-    if (!identity.empty() && !pages.insert(identity).second) continue;
+    const auto& [identity, place] = running.family;
+    if (!identity.empty() && pages.contains(identity)) continue;
+    if (place && places.contains(key_of(*place))) continue;
     const auto members = members_of(running);
-    const auto with_pages =
-        std::find_if(members.begin(), members.end(), [](const Carrier& c) { return !c.executed; });
-    if (with_pages != members.end()) {
-      note(change(*with_pages, spec));
-    } else if (running.family.place && followers_) {
-      auto page = page_at(*running.family.place);
-      if (page) (void)change(*page, spec);
-    }
+    if (members.empty() && !(place && followers_)) continue;
+    if (!identity.empty()) pages.insert(identity);
+    if (place) places.insert(key_of(*place));
+    // Those that have it in their memory come first; what they executed has it in the BPF engine.
+    note(members.empty() ? change_for_followers(running, spec) : change(members.front(), spec));
+  }
+  const auto* following = side_ ? side_->following() : nullptr;
+  const bool traced = following != nullptr && !following->idle();
+  if (outcome.changed.empty() && outcome.failed.empty() &&
+      (traced || (!followers_ && !nobody_lives()))) {
+    note(fail(Exit::kFailed, "cannot set: nobody is left that has the clock page",
+              "end the agent, and start it anew"));
   }
   if (!outcome.failed.empty() && outcome.changed.empty()) return outcome;
   // Those who come later: like the others, or, where nobody is left, as it was asked for.
@@ -41,6 +56,23 @@ Control::Outcome Conductor::set(clock::ClockSpec spec) {
   request_.clocks = std::move(spec);
   if (followers_ && nobody_lives()) followers_->forget_models();
   return outcome;
+}
+
+// Of a target that has ended, before the next one has come.
+Result<Changed> Conductor::change_for_followers(const Running& ended,
+                                                const clock::ClockSpec& spec) {
+  const auto changed = [&]() -> Result<Changed> {
+    TC_TRY(auto page, page_at(*ended.family.place));
+    return experiment::change(page, spec);
+  }();
+  if (!changed) {
+    return fail(changed.error().because_of(
+        fmt::format("cannot set what comes after {}", ended.process.label())));
+  }
+  Changed named = *changed;
+  named.pid = ended.process.pid();
+  named.command = ended.process.name();
+  return named;
 }
 
 Telemetry Conductor::telemetry() {
@@ -67,25 +99,32 @@ Telemetry Conductor::telemetry() {
   return now;
 }
 
-// Every page and every target once: what came later may share a page.
+void Conductor::Counted::add(pid_t pid, const std::optional<BpfPlace>& place) {
+  if (place) places.emplace(key_of(*place), *place);
+  pids.insert(pid);
+}
+
+// Every page and every target once: what came later may share a page, or have the one of somebody
+// who is gone.
 void Conductor::add_calls(Telemetry& telemetry) const {
   std::array<Telemetry::Calls, TC_CLOCK_COUNT> bpf;
   std::array<Telemetry::Calls, TC_CLOCK_COUNT> ptrace;
   Telemetry::Calls unknown{"ptrace", "", 0, 0};
-  std::set<uint32_t> places;
-  std::set<pid_t> pids;
+  Counted counted = still_counted_;
   for (const Running& running : running_) {
-    const auto& place = running.family.place;
-    if (place && places.insert(place->page).second) {
-      const auto counts = place->engine->counts(place->page);
-      for (size_t clock = 0; clock < bpf.size(); clock++) {
-        bpf[clock].shifted += counts[clock].done;
-        bpf[clock].refused += counts[clock].refused;
-      }
+    counted.add(running.process.pid(), running.family.place);
+  }
+  for (const auto& [key, place] : counted.places) {
+    const auto counts = place.engine->counts(place.page);
+    for (size_t clock = 0; clock < bpf.size(); clock++) {
+      bpf[clock].shifted += counts[clock].done;
+      bpf[clock].refused += counts[clock].refused;
     }
-    const auto* following = side_->following();
-    if (following == nullptr || !pids.insert(running.process.pid()).second) continue;
-    const auto counters = following->counters(running.process.pid());
+  }
+  const auto* following = side_->following();
+  for (const pid_t pid : counted.pids) {
+    if (following == nullptr) break;
+    const auto counters = following->counters(pid);
     for (size_t clock = 0; clock < ptrace.size(); clock++) {
       ptrace[clock].shifted += counters.by_clock[clock];
     }

@@ -10,11 +10,9 @@ namespace time_chaos::experiment {
 
 using std::chrono::steady_clock;
 
-Status Conductor::listen_for_followers() {
-  if (!request_.targets.open_ended() || request_.detach || followers_) return {};
-  TC_TRY(Followers followers, Followers::listen(request_.targets));
-  followers_.emplace(std::move(followers));
-  return {};
+void Conductor::listen_for_followers() {
+  if (!request_.targets.open_ended() || request_.detach || followers_) return;
+  followers_.emplace(Followers::listen(request_.targets, *selectors_));
 }
 
 Status Conductor::follow_selectors() {
@@ -127,6 +125,7 @@ Status Conductor::take_in(const Followers::Candidate& candidate, const ShiftRequ
   if (const Status followed = side_->follow_too(pid, request); !followed) {
     const Running refused = std::move(running_.back());
     running_.pop_back();
+    still_counted_.add(pid, refused.family.place);
     for (const Carrier& member : members_of(refused)) {
       (void)recover_carrier(member, request_.force);
     }
@@ -150,6 +149,7 @@ void Conductor::forget_ended() {
     if (following != nullptr && following->counters(pid).threads != 0) return false;
     if (!members_of(running).empty()) return false;
     if (following != nullptr) events_.followed(pid, following->counters(pid));
+    still_counted_.add(running.process.pid(), running.family.place);
     return true;
   });
 }

@@ -29,13 +29,21 @@ bool Conductor::sleep(Lifetime& lifetime, milliseconds span) {
   }
 }
 
+// By the same selectors each time: what they have found before they do not take for something else.
+Result<std::vector<targets::Process>> Conductor::find_targets(bool dry_run) {
+  if (!selectors_) {
+    TC_TRY(selectors_, request_.targets.selectors());
+  }
+  if (!dry_run) listen_for_followers();
+  return select(request_.targets, *selectors_,
+                request_.wait ? "start it" : "start it, or wait for it with --wait 30s");
+}
+
 Result<std::vector<targets::Process>> Conductor::await_targets(Lifetime& lifetime, bool dry_run) {
   const auto begun = steady_clock::now();
   bool said = false;
   for (;;) {
-    const Status listening = dry_run ? Status() : listen_for_followers();
-    auto processes = listening ? select(request_.targets)
-                               : Result<std::vector<targets::Process>>(fail(listening.error()));
+    auto processes = find_targets(dry_run);
     if (processes || processes.error().kind() != Exit::kNoTarget || !request_.wait) {
       return processes;
     }
@@ -46,13 +54,25 @@ Result<std::vector<targets::Process>> Conductor::await_targets(Lifetime& lifetim
   }
 }
 
+// Nothing is recovered for a request that is refused then.
+Result<std::vector<PlannedTarget>> Conductor::plan_without_abandoned(
+    std::vector<targets::Process> processes) {
+  // One instant for all targets: from here on there is little left to do.
+  request_.clocks.start = clock::read_host_clocks();
+  auto planned = plan(std::move(processes), side_->choice(), Abandoned::kForeseen);
+  const auto is_abandoned = [](const PlannedTarget& target) { return !target.abandoned.empty(); };
+  if (!planned || std::none_of(planned->begin(), planned->end(), is_abandoned)) return planned;
+  TC_CHECK(recover_abandoned(*planned));
+  std::vector<targets::Process> again;
+  for (PlannedTarget& target : *planned) again.push_back(std::move(target.process));
+  request_.clocks.start = clock::read_host_clocks();
+  return plan(std::move(again), side_->choice(), Abandoned::kRefused);
+}
+
 Result<std::vector<PlannedTarget>> Conductor::plan_first(Lifetime& lifetime,
                                                          std::vector<targets::Process> processes) {
   for (int attempt = 1;; attempt++) {
-    TC_CHECK(recover_abandoned(processes));
-    // One instant for all targets: from here on there is little left to do.
-    request_.clocks.start = clock::read_host_clocks();
-    auto planned = plan(std::move(processes), side_->choice());
+    auto planned = plan_without_abandoned(std::move(processes));
     const bool final = planned || planned.error().kind() == Exit::kNotPermitted ||
                        planned.error().kind() == Exit::kUsage;
     if (final || !request_.wait || attempt == kAttempts) return planned;

@@ -4,8 +4,11 @@
 #pragma once
 
 #include <chrono>
+#include <map>
 #include <memory>
 #include <optional>
+#include <set>
+#include <utility>
 #include <vector>
 
 #include "agent/experiment/conduct.h"
@@ -43,22 +46,26 @@ class Conductor : public Control {
   void note_shifted(const Shifted& shifted);
   void add_calls(Telemetry& telemetry) const;
   void fail_with(const Error& error);
+  Result<Changed> change_for_followers(const Running& ended, const clock::ClockSpec& spec);
   Exit foretell(std::vector<targets::Process> processes);
   Result<std::vector<PlannedTarget>> plan(std::vector<targets::Process> processes,
-                                          const SyscallChoice& choice);
+                                          const SyscallChoice& choice, Abandoned abandoned);
   Status shift(PlannedTarget& target, const ShiftRequest& request, size_t place);
   Status follow_syscalls();
   [[nodiscard]] Status drop_privileges() const;
 
+  Result<std::vector<targets::Process>> find_targets(bool dry_run);
   // As long as the request is willing to wait. Asked to end meanwhile: stopped_.
   Result<std::vector<targets::Process>> await_targets(Lifetime& lifetime, bool dry_run);
   Result<std::vector<PlannedTarget>> plan_first(Lifetime& lifetime,
                                                 std::vector<targets::Process> processes);
-  Status recover_abandoned(const std::vector<targets::Process>& processes);
+  Result<std::vector<PlannedTarget>> plan_without_abandoned(
+      std::vector<targets::Process> processes);
+  Status recover_abandoned(const std::vector<PlannedTarget>& targets);
   bool sleep(Lifetime& lifetime, std::chrono::milliseconds span);
 
   // Before anything changes: who comes from then on is not missed.
-  Status listen_for_followers();
+  void listen_for_followers();
   // The targets that are there are what those who come are to be like.
   Status follow_selectors();
   [[nodiscard]] const Running& first_of(const targets::Selector& selector) const;
@@ -92,6 +99,7 @@ class Conductor : public Control {
   std::vector<Asker*> askers_;
   std::vector<Running> running_;
   std::optional<SyscallSide> side_;
+  std::optional<std::vector<targets::Selector>> selectors_;
   std::optional<Followers> followers_;
   ScopedFd notice_;
   std::optional<Moment> next_watch_;  // nothing: not in PLT mode
@@ -100,6 +108,13 @@ class Conductor : public Control {
   Moment began_;
   bool stopped_ = false;
   Telemetry so_far_;  // what is only counted up
+  // The counts of targets that are gone: engines keep them.
+  struct Counted {
+    std::map<std::pair<uint32_t, uint32_t>, BpfPlace> places;  // by engine and page
+    std::set<pid_t> pids;
+    void add(pid_t pid, const std::optional<BpfPlace>& place);
+  };
+  Counted still_counted_;
   int good_ = 0;
   Exit worst_ = Exit::kOk;
 };

@@ -22,8 +22,7 @@ constexpr std::chrono::seconds kPodEnds{3};
 
 }  // namespace
 
-Result<Followers> Followers::listen(const Selection& selection) {
-  TC_TRY(auto selectors, selection.selectors());
+Followers Followers::listen(const Selection& selection, std::vector<targets::Selector> selectors) {
   return Followers(targets::Arrivals(std::move(selectors)), selection.ends());
 }
 

@@ -22,8 +22,8 @@ class Followers {
  public:
   using Moment = std::chrono::steady_clock::time_point;
 
-  // Listens from here on. kNoTarget: there is no such control group.
-  static Result<Followers> listen(const Selection& selection);
+  // Listens from here on. `selectors`: the selection's.
+  static Followers listen(const Selection& selection, std::vector<targets::Selector> selectors);
 
   [[nodiscard]] const targets::Arrivals& arrivals() const { return arrivals_; }
   // Whoever executes something under a name becomes a target without us: it need not be looked for.

@@ -3,6 +3,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <cerrno>
+
 #include "agent/targets/process.h"
 
 namespace time_chaos::experiment {
@@ -33,7 +35,11 @@ std::optional<pid_t> living_owner(const tc_clock_page& page) {
 bool abandoned(const tc_clock_page& page) {
   if (page.experiment[0] == '\0' || page.owner_pid == 0 || living_owner(page)) return false;
   const auto ours = targets::pid_namespace_inode(::getpid());
-  return ours && *ours == page.owner_pidns;
+  if (!ours || *ours != page.owner_pidns) return false;
+  // Its start cannot be read: it has ended, or it is hidden from us (hidepid), and may live.
+  const auto pid = static_cast<pid_t>(page.owner_pid);
+  if (targets::read_start_time(pid)) return true;
+  return ::kill(pid, 0) != 0 && errno == ESRCH;
 }
 
 void tell_owner(const tc_clock_page& page) {

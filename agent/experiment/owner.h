@@ -17,7 +17,8 @@ void unsign(tc_clock_page& page);
 // The agent that owns the page, if it still lives and runs in our pid namespace.
 std::optional<pid_t> living_owner(const tc_clock_page& page);
 
-// Its agent was killed: it had one, in our pid namespace, which lives no more.
+// Its agent was killed: it had one, in our pid namespace, which lives no more. One that we cannot
+// see lives.
 bool abandoned(const tc_clock_page& page);
 
 // To the agent that follows a target's system calls: its maps were changed, waits in flight have to

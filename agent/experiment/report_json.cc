@@ -165,6 +165,7 @@ Json json(const PlannedTarget& planned, const ShiftRequest& request, const Sysca
           {"slots", planned.slots},
           {"modules", planned.modules},
           {"functions", functions(planned.patches)},
+          {"recovers", planned.abandoned.empty() ? Json(nullptr) : Json(planned.abandoned)},
           {"stops_all_threads", planned.attach && planned.attach->needs_stopped_world()}};
 }
 
@@ -213,6 +214,7 @@ Json json(const Changed& changed) {
           {"offset", clock::format_duration(changed.offset)},
           {"offset_ns", changed.offset.count()},
           {"map", changed.words},
+          {"ended", changed.ended},
           {"took_us", microseconds(changed.took)},
           {"kept_clocks", changed.kept.names()},
           {"checked", checked(changed.checked)}};

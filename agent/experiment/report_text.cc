@@ -52,6 +52,7 @@ std::string calls_by(const Target& target, bool plt) {
 std::string calls_by(const Carrier& carrier) {
   if (const auto& slots = carrier.found.slots) {
     std::string modules = slots->modules;
+    std::replace(modules.begin(), modules.end(), '\n', ' ');
     std::replace_if(
         modules.begin(), modules.end(), [](char c) { return c < ' ' || c > '~'; }, '?');
     return slots_text(carrier.found.led, modules.empty() ? "all modules" : modules);
@@ -198,6 +199,10 @@ std::string text(const PlannedTarget& planned, const ShiftRequest& request,
                                  : needs_world(planned) ? "all threads stopped for a moment"
                                                         : "one thread stopped for a moment");
   if (planned.found && planned.attach) line += ", after clearing away what an agent left";
+  if (!planned.abandoned.empty()) {
+    line +=
+        fmt::format(", after recovering experiment {}, whose agent was killed", planned.abandoned);
+  }
   if (verbose && !planned.patches.empty()) line += "\n  " + patches_text(planned.patches);
   return line + kept_text(planned.maps.kept);
 }
@@ -239,7 +244,8 @@ std::string text(const Recovered& recovered, bool verbose) {
 }
 
 std::string text(const Changed& changed) {
-  return fmt::format("{} {}: {}, set in {:.1f} us without a stop{}", changed.pid, changed.command,
+  return fmt::format("{} {}{}: {}, set in {:.1f} us without a stop{}", changed.pid, changed.command,
+                     changed.ended ? " has ended; who comes after it" : "",
                      what(changed.clocks, changed.words), microseconds(changed.took),
                      check_text(changed.checked)) +
          kept_text(changed.kept);

@@ -36,11 +36,13 @@ bool wanted(const Selection& selection, const Carrier& carrier) {
          has(selection.pids, carrier.process.pid()) || has(selection.names, carrier.process.name());
 }
 
-Error nobody(const targets::Selector& selector) {
+Error nobody(const targets::Selector& selector, const char* remedy) {
   // The first process of a pid namespace of its own, as a container's in a pod that shares none.
-  const char* remedy = ::getpid() == 1 ? "this container sees its own processes only: set "
-                                         "shareProcessNamespace: true in its pod (or hostPID: true)"
-                                       : "start it, or wait for it with --wait 30s";
+  if (::getpid() == 1) {
+    remedy =
+        "this container sees its own processes only: set shareProcessNamespace: true in its pod "
+        "(or hostPID: true)";
+  }
   if (selector.by_name()) {
     return Error(Exit::kNoTarget, fmt::format("no process named {}", selector.name), remedy);
   }
@@ -70,6 +72,13 @@ Result<std::vector<targets::Selector>> Selection::selectors() const {
 }
 
 Result<std::vector<targets::Process>> select(const Selection& selection) {
+  TC_TRY(const auto selectors, selection.selectors());
+  return select(selection, selectors, "start it");
+}
+
+Result<std::vector<targets::Process>> select(const Selection& selection,
+                                             const std::vector<targets::Selector>& selectors,
+                                             const char* remedy) {
   if (selection.empty()) {
     return fail(Exit::kUsage, "no target given",
                 "use --pid N, --name COMM, --cgroup PATH or --container ID");
@@ -81,10 +90,9 @@ Result<std::vector<targets::Process>> select(const Selection& selection) {
     TC_TRY(auto process, targets::Process::open(pid));
     processes.push_back(std::move(process));
   }
-  TC_TRY(const auto selectors, selection.selectors());
   for (const targets::Selector& selector : selectors) {
     TC_TRY(const std::vector<pid_t> pids, selector.members());
-    if (pids.empty()) return fail(nobody(selector));
+    if (pids.empty()) return fail(nobody(selector, remedy));
     for (const pid_t pid : pids) {
       if (!seen.insert(pid).second) continue;
       auto process = targets::Process::open(pid);

@@ -8,6 +8,7 @@
 #include "agent/experiment/bpf_entry.h"
 #include "agent/experiment/owner.h"
 #include "agent/experiment/page_words.h"
+#include "agent/experiment/taken_slots.h"
 #include "agent/experiment/waits_in_flight.h"
 #include "agent/vdso/clock_page.h"
 #include "agent/vdso/recover.h"
@@ -30,6 +31,13 @@ Error already_there(const tc_clock_page& page) {
                fmt::format("experiment {} is already there{}", page.experiment,
                            owner ? fmt::format(" (agent {})", *owner) : ""),
                "change it with time-chaos set, or end it with time-chaos recover");
+}
+
+// With --detach nobody leads the slots of libraries that are loaded later.
+Status check_any_slots(const PlannedTarget& target, const ShiftRequest& request) {
+  if (target.slots != 0 || !request.detach) return {};
+  return fail(Exit::kUnsupported, "no module of it has slots for clock functions",
+              "leave out --detach, for those that are loaded later, or use --engine-vdso detour");
 }
 
 // A program that has no vDSO reads every clock by system call, so the BPF engine is enough for it.
@@ -67,26 +75,54 @@ Result<clock::MapPlan> plan_maps(const ShiftRequest& request, const clock::Clock
   return plan;
 }
 
+// Monotonic clocks stay ahead when the rest is recovered.
+clock::ClockMaps maps_when_recovered(const tc_clock_page& page) {
+  clock::ClockMaps maps = clock::maps_in_force(page);
+  const clock::ClockMaps identity = clock::identity_maps();
+  for (int c = 0; c < TC_CLOCK_COUNT; c++) {
+    const auto i = static_cast<size_t>(c);
+    if (!clock::is_monotonic(c)) maps[i] = identity[i];
+  }
+  return maps;
+}
+
+bool keeps_monotonic(const tc_clock_page& page) {
+  const clock::ClockSet monotonic(~clock::ClockSet::wall().bits());
+  return !(monotonic & clock::ClockSet(page.clocks)).empty();
+}
+
 Result<PlannedTarget> plan(targets::Process process, const ShiftRequest& request,
-                           const SyscallChoice& choice) {
+                           const SyscallChoice& choice, Abandoned if_abandoned) {
   TC_TRY(const auto status, targets::read_status(process.pid()));
   TC_TRY(const tracee::Memory memory, tracee::Memory::open(process.pid()));
   TC_TRY(auto held, targets::Process::open(process.pid()));
   TC_TRY(auto carrier, carrier_of(std::move(held), running_engines()));
-  PlannedTarget target{std::move(process), status.threads, {}, {}, {}, {}, {}, false, false};
+  PlannedTarget target{std::move(process), status.threads};
   const pid_t pid = target.process.pid();
   clock::ClockMaps current = clock::identity_maps();
   if (carrier && carrier->found.state == vdso::State::kShifted) {
-    if (!only_kept(carrier->found)) return fail(already_there(carrier->found.page));
-    current = clock::maps_in_force(carrier->found.page);
+    const tc_clock_page& page = carrier->found.page;
+    if (if_abandoned == Abandoned::kForeseen && abandoned(page)) {
+      target.abandoned = carrier->experiment();
+    } else if (!only_kept(carrier->found)) {
+      return fail(already_there(page));
+    }
+    current = maps_when_recovered(page);
     target.takes_over = true;
     target.only_calls = !carrier->has_pages();
     target.bpf = carrier->bpf;
     const bool plt = carrier->found.slots.has_value();
-    if (plt != (request.detour == vdso::Detour::kPlt)) {
+    const bool kept = target.abandoned.empty() || keeps_monotonic(page);
+    if (kept && plt != (request.detour == vdso::Detour::kPlt)) {
       return fail(Exit::kUnsupported,
                   "an earlier experiment's monotonic clocks are kept ahead in it",
                   fmt::format("use --engine-vdso {}", plt ? "plt" : "detour"));
+    }
+    if (plt) {
+      TC_TRY(auto led, plan_taken_slots(pid, memory, carrier->found, request.modules));
+      target.slots = led.count;
+      target.modules = std::move(led.modules);
+      TC_CHECK(check_any_slots(target, request));
     }
   }
   if (carrier && carrier->has_pages()) target.found = carrier->found;
@@ -110,11 +146,7 @@ Result<PlannedTarget> plan(targets::Process process, const ShiftRequest& request
   if (const auto& plt = target.attach->plt) {
     target.slots = plt->scan.slots.size();
     target.modules = plt->scan.modules;
-    if (target.slots == 0 && request.detach) {
-      return fail(
-          Exit::kUnsupported, "no module of it has slots for clock functions",
-          "leave out --detach, for those that are loaded later, or use --engine-vdso detour");
-    }
+    TC_CHECK(check_any_slots(target, request));
   }
   return target;
 }
@@ -224,6 +256,9 @@ Result<vdso::AttachReport> apply(PlannedTarget& target, const ShiftRequest& requ
   if (target.takes_over) {
     TC_TRY(vdso::ClockPage page, vdso::ClockPage::open(pid, target.found->clock_page()));
     page.set_twin(twin);
+    if (target.found->slots) {
+      TC_TRY(report.led, take_slots(pid, *target.found, request.modules));
+    }
     TC_CHECK(turn_corner(page, target, request, header));
     report.code = target.found->code;
     report.patches = target.found->patches();
@@ -295,8 +330,8 @@ Result<Shifted> shift(PlannedTarget& target, const ShiftRequest& request, Syscal
   shifted.words = words_of(request);
   shifted.patches = report->patches;
   shifted.plt = request.detour == vdso::Detour::kPlt && !target.only_calls;
-  shifted.slots = report->slots;
-  shifted.modules = target.modules;
+  shifted.slots = report->led.count;
+  shifted.modules = report->led.modules;
   shifted.stopped = report->stopped;
   shifted.world_stopped = report->world_stopped;
   shifted.until = end_of(target.maps.maps, shifted.clocks);
@@ -326,10 +361,10 @@ std::optional<clock::Reading> end_of(const clock::ClockMaps& maps, clock::ClockS
 }
 
 Result<PlannedTarget> plan_target(targets::Process process, const ShiftRequest& request,
-                                  const SyscallChoice& choice) {
+                                  const SyscallChoice& choice, Abandoned abandoned) {
   TC_CHECK(targets::check_targetable(process));
   const std::string label = process.label();
-  auto planned = plan(std::move(process), request, choice);
+  auto planned = plan(std::move(process), request, choice, abandoned);
   if (!planned) return fail(planned.error().because_of("cannot shift " + label));
   return planned;
 }
@@ -340,7 +375,8 @@ Result<PlannedTarget> plan_before_exec(targets::Process process, const ShiftRequ
   if (const auto place = place_of(process.pid(), running_engines())) {
     return fail(cannot_shift(process, already_there(place->engine->page(place->page))));
   }
-  PlannedTarget target{std::move(process), 1, {}, {}, {}, {}, {}, false, true};
+  PlannedTarget target{std::move(process), 1};
+  target.only_calls = true;
   TC_TRY(target.maps, clock::plan_shift(request.clocks, clock::identity_maps(),
                                         clock::read_host_clocks(), initial_lease(request)));
   return target;

@@ -19,14 +19,15 @@ namespace time_chaos::experiment {
 struct PlannedTarget {
   targets::Process process;
   int threads = 0;
-  clock::MapPlan maps;
-  std::optional<vdso::AttachPlan> attach;  // nothing: an ended experiment is taken over
-  std::optional<vdso::Found> found;        // what an earlier experiment left
-  std::vector<payload::PatchRecord> patches;
-  std::optional<BpfPlace> bpf;  // where it stands in a BPF engine already
-  bool takes_over = false;      // an ended experiment, of which monotonic clocks were kept
-  bool only_calls = false;      // its memory is not touched: the BPF engine alone serves it
-  size_t slots = 0;             // PLT mode: how many GOT slots
+  clock::MapPlan maps = {};
+  std::optional<vdso::AttachPlan> attach = {};  // nothing: an ended experiment is taken over
+  std::optional<vdso::Found> found = {};        // what an earlier experiment left
+  std::vector<payload::PatchRecord> patches = {};
+  std::optional<BpfPlace> bpf = {};  // where it stands in a BPF engine already
+  bool takes_over = false;           // an ended experiment, of which monotonic clocks were kept
+  std::string abandoned = {};  // the experiment of a killed agent that has to be recovered first
+  bool only_calls = false;     // its memory is not touched: the BPF engine alone serves it
+  size_t slots = 0;            // PLT mode: how many GOT slots
   std::vector<std::string> modules = {};  // of these modules
   // Of its clock page, which forked children share; known when it is shifted.
   std::string page_identity = {};
@@ -60,10 +61,15 @@ struct Shifted {
   std::string no_detour;             // why it is not detoured, where that was tried first
 };
 
+// What carries the experiment of a killed agent is refused, or planned as it will be when that is
+// recovered.
+enum class Abandoned { kRefused, kForeseen };
+
 // Refuses what cannot be a target or carries a running experiment; plans the rest. Errors are
 // worded as "cannot shift 77 (postgres): ...".
 Result<PlannedTarget> plan_target(targets::Process process, const ShiftRequest& request,
-                                  const SyscallChoice& choice);
+                                  const SyscallChoice& choice,
+                                  Abandoned abandoned = Abandoned::kRefused);
 
 // The same of a child of ours before its exec, whose memory is of no interest: the BPF engine
 // serves the program that it will be.

@@ -22,7 +22,7 @@ struct SlotRecord {
   uint64_t address = 0;
   uint64_t original = 0;
   uint32_t function = 0;  // Imported
-  uint32_t copied = 0;    // not 0: the program may have made copies of what stands in the slot
+  uint32_t copied = 0;    // not 0: the program may make copies of what stands in the slot
 };
 static_assert(sizeof(SlotRecord) == 24);
 
@@ -31,8 +31,11 @@ struct SlotTable {
   uint64_t magic = kSlotTableMagic;
   uint32_t active = 0;  // slots may be changed; 0: all have been put back
   uint32_t count = 0;
-  uint64_t program = 0;    // where the program headers are, which lead to all slots
-  char modules[232] = {};  // those that were asked for, separated by blanks; empty: all
+  // A bit for each Imported of which the program may have made copies: until these pages go,
+  // because a copy outlives its slot and the slot's record.
+  uint32_t copied = 0;
+  uint32_t unused = 0;
+  char modules[232] = {};  // those that were asked for, a line each; empty: all
 };
 static_assert(sizeof(SlotTable) == 256);
 

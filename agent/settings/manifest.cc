@@ -137,6 +137,10 @@ class Reader {
                   "give one value");
     }
     const std::string_view word(option);
+    // Not what only begins so.
+    if (word == "container") {
+      for (std::string& name : values) name.insert(0, "name:");
+    }
     if (word == "clocks") values = {fmt::format("{}", fmt::join(values, ","))};
     // Names in Kubernetes are longer than a clock page has room for.
     if (word == "experiment")

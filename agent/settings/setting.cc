@@ -27,9 +27,8 @@ Result<Settings> parse_settings(const std::string& text, const std::string& name
 Result<std::string> read_settings_file(const std::string& path) {
   auto text = read_file(path, kMostBytes);
   if (text) return text;
-  const Error& error = text.error();
-  return fail(Error(Exit::kUsage, error.message(),
-                    error.remedy().empty() ? "name a file that can be read" : error.remedy()));
+  const Error error = text.error().with_kind(Exit::kUsage);
+  return fail(error.remedy().empty() ? error.with_remedy("name a file that can be read") : error);
 }
 
 }  // namespace time_chaos::settings

@@ -1,5 +1,6 @@
 #include "agent/settings/watched_file.h"
 
+#include <sys/eventfd.h>
 #include <sys/inotify.h>
 #include <unistd.h>
 
@@ -18,13 +19,21 @@ constexpr uint32_t kEvents = IN_CLOSE_WRITE | IN_MOVED_TO | IN_CREATE | IN_ONLYD
 
 }  // namespace
 
-Result<WatchedFile> WatchedFile::open(const std::string& path) {
+Result<WatchedFile> WatchedFile::open(const std::string& path, std::string known) {
   ScopedFd events(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
   if (!events.valid()) return fail_errno("watch " + path);
   WatchedFile file(path, std::move(events));
   TC_CHECK(file.watch());  // first: what changes while it is read is not missed
-  TC_TRY(file.text_, read_settings_file(path));
+  file.text_ = std::move(known);
+  TC_TRY(const std::string text, read_settings_file(path));
+  if (text != file.text_) TC_CHECK(file.note_early_change());
   return file;
+}
+
+Status WatchedFile::note_early_change() {
+  early_ = ScopedFd(::eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!early_.valid()) return fail_errno("watch " + path_);
+  return {};
 }
 
 // The directory that holds the file or the link to it, and the one that holds what the links lead
@@ -58,11 +67,15 @@ bool WatchedFile::news() {
   }
 }
 
-bool WatchedFile::changed() {
-  if (!news()) return false;
+Result<bool> WatchedFile::changed() {
+  const bool early = early_.valid();
+  early_.reset();
+  if (!news() && !early) return false;
   (void)watch();
   auto text = read_settings_file(path_);
-  if (!text || *text == text_) return false;
+  if (!text && text.error().error_number() == ENOENT) return false;
+  if (!text) return fail(text.error());
+  if (*text == text_) return false;
   text_ = std::move(*text);
   return true;
 }

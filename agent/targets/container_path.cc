@@ -58,6 +58,18 @@ void read_part(std::string_view part, ContainerPath& into) {
   into.container.clear();
 }
 
+// "/var/lib/kubelet/pods/UID/etc-hosts", or from "/pods" on where that has a file system.
+std::string pod_in_path(std::string_view path) {
+  constexpr std::string_view kPlace = "/pods/";
+  for (size_t at = path.find(kPlace); at != std::string_view::npos;
+       at = path.find(kPlace, at + 1)) {
+    const std::string_view rest = path.substr(at + kPlace.size());
+    const std::string_view uid = rest.substr(0, rest.find('/'));
+    if (is_uid(uid)) return std::string(uid);
+  }
+  return "";
+}
+
 ContainerPath read_path(std::string_view path) {
   ContainerPath found;
   while (!path.empty()) {
@@ -96,12 +108,14 @@ ContainerPath parse_container_path(std::string_view text) {
 }
 
 std::string parse_pod_mounts(std::string_view mountinfo) {
-  constexpr std::string_view kPlace = "/pods/";
-  for (size_t at = mountinfo.find(kPlace); at != std::string_view::npos;
-       at = mountinfo.find(kPlace, at + 1)) {
-    const std::string_view rest = mountinfo.substr(at + kPlace.size());
-    const std::string_view uid = rest.substr(0, rest.find('/'));
-    if (is_uid(uid)) return std::string(uid);
+  while (!mountinfo.empty()) {
+    std::string_view line = next_line(mountinfo);  // "36 35 98:0 /root/in/its/fs /mount/point ..."
+    for (int field = 0; field < 3; field++) (void)next_field(line);
+    const std::string_view root = next_field(line);
+    const std::string_view point = next_field(line);
+    if (point != "/etc/hosts" && point != "/dev/termination-log") continue;
+    std::string uid = pod_in_path(root);
+    if (!uid.empty()) return uid;
   }
   return "";
 }

@@ -19,8 +19,10 @@ ContainerPath parse_container_path(std::string_view text);
 // A UID as the kubelet writes it in any place: "_" for "-" in the names of slices. Lower case, "-".
 std::string pod_uid(std::string_view text);
 
-// /proc/PID/mountinfo names the pod whose files the kubelet has mounted into the container. Empty:
-// none. It is known there also where a cgroup namespace hides it.
+// /proc/PID/mountinfo names the pod whose /etc/hosts or /dev/termination-log the kubelet has
+// mounted into the container. Empty: none. It is known there also where a cgroup namespace hides
+// it. Other mounts say nothing: whoever serves pods (kubelet, CSI drivers, kind's nodes) has files
+// of theirs.
 std::string parse_pod_mounts(std::string_view mountinfo);
 
 }  // namespace time_chaos::targets

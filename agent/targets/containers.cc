@@ -53,9 +53,10 @@ bool holds_namespaces(pid_t pid) {
 }  // namespace
 
 std::string ContainerQuery::text() const {
-  if (pod.empty()) return "--container " + container;
+  const std::string name = whole ? "name:" + container : container;
+  if (pod.empty()) return "--container " + name;
   if (container.empty()) return "--pod " + pod;
-  return fmt::format("--pod {} --container {}", pod, container);
+  return fmt::format("--pod {} --container {}", pod, name);
 }
 
 Containers::Containers(ContainerQuery query, std::vector<std::string> roots)
@@ -115,8 +116,13 @@ Status Containers::choose(const std::vector<Member>& members) {
     chosen_ = std::move(ids);
     return {};
   }
-  if (may_be_id(query_.container)) TC_CHECK(choose_by_id(ids));
-  if (chosen_.empty() && id_.empty()) choose_by_name(ids);
+  if (id_.empty()) choose_called(ids, {query_.container});
+  whole_ = whole_ || !chosen_.empty();
+  if (whole_ || query_.whole) return {};
+  if (begun_.empty() && may_be_id(query_.container)) TC_CHECK(choose_by_id(ids));
+  if (!id_.empty()) return {};
+  if (begun_.empty()) begun_ = names_that_begin_so(ids);
+  choose_called(ids, begun_);
   return {};
 }
 
@@ -145,16 +151,23 @@ Status Containers::choose_by_id(const std::set<std::string>& ids) {
   return {};
 }
 
-// Those that are called exactly so; if there are none, those whose names begin so.
-void Containers::choose_by_name(const std::set<std::string>& ids) {
-  std::set<std::string> beginning;
+void Containers::choose_called(const std::set<std::string>& ids,
+                               const std::set<std::string>& names) {
   for (const std::string& id : ids) {
     for (const std::string& name : names_of(id).all()) {
-      if (name == query_.container) chosen_.insert(id);
-      if (name.starts_with(query_.container)) beginning.insert(id);
+      if (names.contains(name)) chosen_.insert(id);
     }
   }
-  if (chosen_.empty()) chosen_ = std::move(beginning);
+}
+
+std::set<std::string> Containers::names_that_begin_so(const std::set<std::string>& ids) {
+  std::set<std::string> names;
+  for (const std::string& id : ids) {
+    for (const std::string& name : names_of(id).all()) {
+      if (name.starts_with(query_.container)) names.insert(name);
+    }
+  }
+  return names;
 }
 
 std::optional<bool> Containers::pod_lives() {

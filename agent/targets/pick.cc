@@ -17,10 +17,15 @@ Result<size_t> how_many(size_t count, const std::string& mode,
   const bool wants_value =
       mode == "fixed" || mode == "fixed-percent" || mode == "random-max-percent";
   if (!wants_value) {
-    if (mode == "all") return count;
-    if (mode == "one") return std::min<size_t>(count, 1);
-    return fail(Exit::kUsage, fmt::format("--mode {} is not known", mode),
-                "use all, one, fixed, fixed-percent or random-max-percent");
+    if (mode != "all" && mode != "one") {
+      return fail(Exit::kUsage, fmt::format("--mode {} is not known", mode),
+                  "use all, one, fixed, fixed-percent or random-max-percent");
+    }
+    if (value && !value->empty()) {
+      return fail(Exit::kUsage, fmt::format("--mode {} wants no --value", mode),
+                  "leave out --value, or use fixed, fixed-percent or random-max-percent");
+    }
+    return mode == "all" ? count : std::min<size_t>(count, 1);
   }
   const auto number = value ? to_number<size_t>(*value) : std::nullopt;
   const bool percent = mode != "fixed";

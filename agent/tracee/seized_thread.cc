@@ -73,6 +73,11 @@ Error explain_refusal(pid_t pid, pid_t tid, int error_number) {
   if (status->state == 'Z' || status->state == 'X') {
     return Error(Exit::kNoTarget, fmt::format("thread {} has ended", tid));
   }
+  if (status->tracer == ::gettid()) {
+    // By this session, which could not stop it: so it could not let it go either.
+    return Error(Exit::kFailed, fmt::format("thread {} waits in the kernel, as in vfork", tid),
+                 "try again");
+  }
   if (status->tracer != 0) {
     const auto tracer = targets::read_status(status->tracer);
     return Error(Exit::kNotPermitted,

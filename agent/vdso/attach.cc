@@ -27,8 +27,7 @@ Status lead(pid_t pid, tracee::Memory& memory, const PltPlace& place,
             const std::vector<std::string>& modules, AttachReport& report) {
   TC_TRY(const SlotRun run, lead_slots(pid, memory, place, modules));
   report.world_stopped = run.world_stopped;
-  TC_TRY(const auto slots, read_slots(memory, place));
-  report.slots = led_slots(memory, place, slots);
+  TC_TRY(report.led, find_led(pid, memory, place));
   return {};
 }
 
@@ -59,7 +58,7 @@ class Attach {
     TC_TRY(const PatchRun patched, write_jumps(pid_, memory_, patches, moves));
     report_.world_stopped = patched.world_stopped;
     if (plan_.plt) {
-      TC_CHECK(lead(pid_, memory_, {plan_.code, plan_.plt->place}, plan_.plt->asked, report_));
+      TC_CHECK(lead(pid_, memory_, {plan_.code, plan_.plt->place}, options_.modules, report_));
     }
     report_.code = plan_.code;
     report_.patches = patches;
@@ -154,7 +153,7 @@ class Attach {
     }));
     if (plan_.plt) {
       TC_CHECK(write_plt_pages(memory_, {plan_.code, plan_.plt->place}, plan_.plt->scan.library,
-                               plan_.plt->scan.program, plan_.plt->asked));
+                               options_.modules));
     }
     TC_CHECK(memory_.write(plan_.code, plan_.code_page));
     TC_TRY(const auto code, memory_.read(plan_.code, kPage));
@@ -237,7 +236,7 @@ Result<AttachReport> reuse(pid_t pid, const Found& found, const AttachOptions& o
     begun = true;
     TC_CHECK(page.publish(clock::identity_maps(), header));
     if (found.slots) {
-      TC_CHECK(hold.write(memory, [&] { return set_active(memory, found.plt(), true); }));
+      TC_CHECK(hold.write(memory, [&] { return activate(memory, found.plt(), options.modules); }));
       TC_CHECK(lead(pid, memory, found.plt(), options.modules, report));
       return PatchRun{report.world_stopped};
     }

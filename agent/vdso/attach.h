@@ -19,7 +19,7 @@ namespace time_chaos::vdso {
 struct AttachOptions {
   bool suspend_seccomp = false;           // --force
   std::shared_ptr<ClockPage> twin;        // of the page that the target gets
-  std::vector<std::string> modules = {};  // whose slots, where inert PLT mode is used again
+  std::vector<std::string> modules = {};  // PLT mode: whose slots, as in the plan
 };
 
 struct AttachReport {
@@ -28,8 +28,7 @@ struct AttachReport {
   int attempts = 1;
   uint64_t code = 0;
   std::vector<payload::PatchRecord> patches;
-  size_t slots = 0;                  // PLT mode: how many were led to us
-  std::vector<std::string> modules;  // of these modules
+  LedSlots led;  // PLT mode
 };
 
 // Carries out `plan`, and then puts `maps` into force by one flip. `header` fills in the clock

@@ -11,7 +11,7 @@
 #include "agent/payload/layout.h"
 #include "agent/tracee/call_slot.h"
 #include "agent/vdso/plan.h"
-#include "agent/vdso/plt_slots.h"
+#include "agent/vdso/plt_table.h"
 
 namespace time_chaos::vdso {
 

@@ -7,6 +7,7 @@
 
 #include "agent/vdso/jump.h"
 #include "agent/vdso/placement.h"
+#include "agent/vdso/plt_table.h"
 
 namespace time_chaos::vdso {
 namespace {
@@ -196,8 +197,9 @@ Result<AttachPlan> make_plan(pid_t pid, const tracee::Memory& memory, Detour det
   TC_TRY(Vdso vdso, read_vdso(mappings, memory));
   AttachPlan plan{std::move(vdso.image), vdso.start, 0, {}, {}, {}, vdso.stub};
   if (detour == Detour::kPlt) {
+    TC_CHECK(table_names(modules));
     TC_TRY(SlotScan scan, scan_slots(pid, memory, modules));
-    plan.plt = PltPlan{0, modules, std::move(scan)};
+    plan.plt = PltPlan{0, std::move(scan)};
   }
   return Planner(std::move(plan), Placement(mappings, stack_limit_of(pid)), detour).make();
 }

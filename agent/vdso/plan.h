@@ -36,8 +36,7 @@ struct FunctionPlan {
 
 // The slots that are led to our functions, instead of a detour.
 struct PltPlan {
-  uint64_t place = 0;              // of payload/plt.h's pages
-  std::vector<std::string> asked;  // modules; empty: all
+  uint64_t place = 0;  // of payload/plt.h's pages
   SlotScan scan;
 };
 

@@ -17,6 +17,8 @@ namespace {
 constexpr uint64_t kPage = payload::kPageSize;
 // What is read in 0.1 s or so, for which everybody stands still.
 constexpr uint64_t kMostMemory = uint64_t{256} << 20;
+// Most of which may not be in use; seen to be so in about as long.
+constexpr uint64_t kMostSpace = uint64_t{64} << 30;
 constexpr uint64_t kPiece = uint64_t{1} << 20;
 // Documentation/admin-guide/mm/pagemap.rst.
 constexpr uint64_t kPresent = uint64_t{1} << 63;
@@ -56,6 +58,10 @@ class Resident {
   ScopedFd file_;
 };
 
+tl::unexpected<Error> too_much() {
+  return fail(Exit::kFailed, "it has more memory than is searched for copies of its slots");
+}
+
 class Search {
  public:
   Search(const tracee::Memory& memory, std::set<uint64_t> wanted)
@@ -79,21 +85,28 @@ class Search {
                 fmt::format("thread {} has a copy of a slot in a register", thread.thread.tid()));
   }
 
-  Status range(payload::PageRange range) {
-    if ((left_ -= std::min(left_, range.size)) == 0) {
-      return fail(Exit::kFailed, "it has more memory than is searched for copies of its slots");
-    }
-    for (uint64_t done = 0; done < range.size; done += kPiece) {
-      Words words(std::min(kPiece, range.size - done) / sizeof(uint64_t));
+  // `all_ours`: what we cannot read there nobody can, a guard page for one, so nothing is in it.
+  // Elsewhere (memfd_secret(2), a device) the target may read what we cannot.
+  Status range(payload::PageRange range, bool all_ours) {
+    if ((left_ -= std::min(left_, range.size)) == 0) return too_much();
+    const uint64_t end = range.start + range.size;
+    for (uint64_t at = range.start; at < end;) {
+      Words words(std::min(kPiece, end - at) / sizeof(uint64_t));
       const size_t bytes = words.size() * sizeof(uint64_t);
-      const size_t got = memory_.read_as_target(range.start + done,
-                                                {reinterpret_cast<uint8_t*>(words.data()), bytes});
-      const auto end = words.begin() + static_cast<std::ptrdiff_t>(got / sizeof(uint64_t));
-      const auto found = std::find_if(words.begin(), end, [&](uint64_t w) { return is_one(w); });
-      if (found == end) continue;
-      const auto index = static_cast<uint64_t>(found - words.begin());
-      return fail(Exit::kFailed, fmt::format("a copy of one of its slots is at {:#x}",
-                                             range.start + done + index * sizeof(uint64_t)));
+      const size_t got =
+          memory_.read_as_target(at, {reinterpret_cast<uint8_t*>(words.data()), bytes});
+      words.resize(got / sizeof(uint64_t));
+      const auto found =
+          std::find_if(words.begin(), words.end(), [&](uint64_t w) { return is_one(w); });
+      if (found != words.end()) {
+        const auto index = static_cast<uint64_t>(found - words.begin());
+        return fail(Exit::kFailed, fmt::format("a copy of one of its slots is at {:#x}",
+                                               at + index * sizeof(uint64_t)));
+      }
+      if (got != bytes && !all_ours) {
+        return fail(Exit::kFailed, "some of its memory cannot be searched for copies of its slots");
+      }
+      at += got == bytes ? got : got / kPage * kPage + kPage;
     }
     return {};
   }
@@ -106,13 +119,25 @@ class Search {
   uint64_t left_ = kMostMemory;
 };
 
+bool private_anonymous(const targets::Mapping& mapping) {
+  return mapping.perms[3] == 'p' &&
+         (mapping.anonymous() || mapping.path == "[heap]" || mapping.path.rfind("[stack", 0) == 0 ||
+          mapping.path.rfind("[anon:", 0) == 0);
+}
+
+// What can be written, and what may have been until it was made read-only.
+bool may_hold_copies(const targets::Mapping& mapping) {
+  if (mapping.perms[0] != 'r') return false;
+  return mapping.perms[1] == 'w' || (mapping.perms[2] != 'x' && private_anonymous(mapping));
+}
+
 }  // namespace
 
 Status check_no_copies(pid_t pid, const tracee::Memory& memory, const PltPlace& place) {
-  TC_TRY(const auto slots, read_slots(memory, place));
+  TC_TRY(const payload::SlotTable table, read_slot_table(memory, place));
   std::set<uint64_t> hooks;
-  for (const payload::SlotRecord& slot : slots) {
-    if (slot.copied != 0) hooks.insert(place.hook(slot));
+  for (uint32_t function = 0; function < payload::kImportedCount; function++) {
+    if ((table.copied & 1U << function) != 0) hooks.insert(place.hook({0, 0, function, 0}));
   }
   if (hooks.empty()) return {};
   Search search(memory, std::move(hooks));
@@ -120,10 +145,14 @@ Status check_no_copies(pid_t pid, const tracee::Memory& memory, const PltPlace& 
   TC_TRY(tracee::StoppedWorld world, tracee::StoppedWorld::stop(pid));
   for (const auto& thread : world.threads()) TC_CHECK(search.registers(thread));
   TC_TRY(const targets::Mappings mappings, targets::Mappings::read(pid));
+  uint64_t space = 0;
   for (const targets::Mapping& mapping : mappings.all()) {
-    if (mapping.perms[0] != 'r' || mapping.perms[1] != 'w') continue;
+    if (!may_hold_copies(mapping)) continue;
+    if ((space += mapping.size()) > kMostSpace) return too_much();
     TC_TRY(const auto ranges, resident.of(mapping));
-    for (const payload::PageRange& range : ranges) TC_CHECK(search.range(range));
+    for (const payload::PageRange& range : ranges) {
+      TC_CHECK(search.range(range, private_anonymous(mapping)));
+    }
   }
   return {};
 }

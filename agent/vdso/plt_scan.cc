@@ -5,9 +5,11 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <climits>
 #include <cstring>
 #include <set>
+#include <thread>
 
 #include "agent/base/files.h"
 #include "agent/elf/imports.h"
@@ -20,6 +22,9 @@ namespace {
 
 using elf::Import;
 using payload::Imported;
+
+constexpr int kMostReads = 8;
+constexpr std::chrono::milliseconds kUnloading(5);
 
 struct Name {
   std::string_view symbol;
@@ -77,14 +82,7 @@ class Scanner {
         mappings_(std::move(mappings)) {}
 
   Result<SlotScan> run() {
-    TC_TRY(const auto headers, program_headers(pid_));
-    scan_.program = headers.address;
-    TC_TRY(scan_.map, elf::read_link_map(read_, headers));
-    // The program has no name there.
-    for (elf::Module& module : scan_.map.modules) {
-      if (module.path.empty()) module.path = program_path(pid_);
-      if (!module.path.empty()) break;
-    }
+    TC_TRY(scan_.map, read_modules(pid_, memory_));
     TC_CHECK(find_library());
     find_vdso();
     TC_CHECK(check_wanted());
@@ -93,7 +91,7 @@ class Scanner {
       const size_t before = scan_.slots.size();
       TC_CHECK(add_slots(module));
       if (scan_.slots.size() != before) {
-        scan_.modules.push_back(targets::printable(base_name(module.path)));
+        scan_.modules.push_back(module_name(module));
       }
     }
     return std::move(scan_);
@@ -229,7 +227,22 @@ class Scanner {
   uint64_t vdso_[payload::kImportedCount] = {};
 };
 
+// What could not be read may have been a library that went meanwhile: then it is not in the list
+// any more.
+template <typename Read>
+auto read_again(Read&& read) {
+  for (int reads = 1;; reads++) {
+    auto result = read();
+    if (result || result.error().kind() != Exit::kFailed || reads == kMostReads) return result;
+    std::this_thread::sleep_for(kUnloading);
+  }
+}
+
 }  // namespace
+
+std::string module_name(const elf::Module& module) {
+  return targets::printable(base_name(module.path));
+}
 
 elf::ReadMemory reader_of(const tracee::Memory& memory) {
   return
@@ -243,13 +256,22 @@ bool is_loaded(const elf::LinkMap& map, const std::string& name) {
 
 Result<elf::LinkMap> read_modules(pid_t pid, const tracee::Memory& memory) {
   TC_TRY(const auto headers, program_headers(pid));
-  return elf::read_link_map(reader_of(memory), headers);
+  TC_TRY(elf::LinkMap map,
+         read_again([&] { return elf::read_link_map(reader_of(memory), headers); }));
+  // The program has no name there.
+  for (elf::Module& module : map.modules) {
+    if (module.path.empty()) module.path = program_path(pid);
+    if (!module.path.empty()) break;
+  }
+  return map;
 }
 
 Result<SlotScan> scan_slots(pid_t pid, const tracee::Memory& memory,
                             const std::vector<std::string>& modules) {
-  TC_TRY(auto mappings, targets::Mappings::read(pid));
-  return Scanner(pid, memory, modules, std::move(mappings)).run();
+  return read_again([&]() -> Result<SlotScan> {
+    TC_TRY(auto mappings, targets::Mappings::read(pid));
+    return Scanner(pid, memory, modules, std::move(mappings)).run();
+  });
 }
 
 }  // namespace time_chaos::vdso

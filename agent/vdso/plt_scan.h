@@ -16,11 +16,13 @@ namespace time_chaos::vdso {
 
 struct SlotScan {
   elf::LinkMap map;
-  uint64_t program = 0;                    // of the program headers, for SlotTable
   std::vector<payload::SlotRecord> slots;  // `original`: what stands in them now
   std::vector<std::string> modules;        // that have such slots, by their files' names
   payload::LibraryFunctions library;
 };
+
+// Its file's name, for people.
+std::string module_name(const elf::Module& module);
 
 elf::ReadMemory reader_of(const tracee::Memory& memory);
 

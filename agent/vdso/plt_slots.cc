@@ -3,17 +3,16 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cstring>
-#include <set>
 #include <thread>
 
 #include "agent/tracee/world.h"
+#include "agent/vdso/plt_record.h"
+#include "agent/vdso/plt_scan.h"
 
 namespace time_chaos::vdso {
 namespace {
 
 using payload::SlotRecord;
-using payload::SlotTable;
 using tracee::StoppedWorld;
 
 constexpr int kMostStops = 60;
@@ -22,95 +21,47 @@ constexpr int kMostRounds = 8;
 constexpr std::chrono::milliseconds kBinding(10);
 constexpr std::chrono::milliseconds kLoading(5);
 
-Status write_count(tracee::Memory& memory, const PltPlace& place, uint32_t count) {
-  return memory.write_value(place.table() + offsetof(SlotTable, count), count);
+// `write`: what is to be done while nobody moves.
+template <typename Write>
+Status in_stopped_world(pid_t pid, tracee::Memory& memory, SlotRun& run, Write&& write) {
+  TC_TRY(StoppedWorld world, StoppedWorld::stop(pid));
+  const auto stopped = std::find_if(world.threads().begin(), world.threads().end(),
+                                    [](const auto& t) { return t.stopped; });
+  if (stopped != world.threads().end()) memory.poke_through(stopped->thread);
+  Status status = write();
+  memory.stop_poking();
+  world.release();
+  run.world_stopped =
+      std::max(run.world_stopped.value_or(std::chrono::nanoseconds(0)), world.held_for());
+  return status;
 }
 
-// Slots as they are to be, with the places of their records in the table. A record whose slot is
-// gone, or leads elsewhere by now, makes room for another.
-class Recorder {
- public:
-  Recorder(tracee::Memory& memory, const PltPlace& place) : memory_(memory), place_(place) {}
-
-  Status record(const std::vector<SlotRecord>& wanted) {
-    TC_TRY(std::vector<SlotRecord> known, read_slots(memory_, place_));
-    auto count = static_cast<uint32_t>(known.size());
-    for (const SlotRecord& slot : wanted) {
-      auto at = std::find_if(known.begin(), known.end(),
-                             [&](const SlotRecord& k) { return k.address == slot.address; });
-      if (at == known.end())
-        at = std::find_if(known.begin(), known.end(), [&](const auto& k) {
-          return led_slots(memory_, place_, {k}) == 0 && !is_wanted(wanted, k);
-        });
-      if (at == known.end()) {
-        if (count == payload::kMostSlots) {
-          return fail(Exit::kUnsupported,
-                      fmt::format("it has more than {} slots for clock functions", count),
-                      "choose modules with --module");
-        }
-        at = known.insert(known.end(), slot);
-        count++;
-      }
-      *at = slot;
-      const auto index = static_cast<uint64_t>(at - known.begin());
-      TC_CHECK(memory_.write_value(place_.plt + payload::kSlotsOffset + index * sizeof(SlotRecord),
-                                   slot));
-    }
-    return write_count(memory_, place_, count);
-  }
-
- private:
-  static bool is_wanted(const std::vector<SlotRecord>& wanted, const SlotRecord& slot) {
-    return std::any_of(wanted.begin(), wanted.end(),
-                       [&](const SlotRecord& w) { return w.address == slot.address; });
-  }
-
-  tracee::Memory& memory_;
-  const PltPlace& place_;
-};
-
-// In a stopped world.
-class Change {
- public:
-  Change(pid_t pid, tracee::Memory& memory) : pid_(pid), memory_(memory) {}
-
-  // `write`: everything that is to be done while nothing moves. `before`: the loader's list as it
-  // was when it was decided on; nothing: any.
-  template <typename Write>
-  Status run(const elf::LinkMap* before, SlotRun& run, Write&& write) {
-    for (int stops = 0; stops < kMostStops; stops++) {
-      if (stops > 0) std::this_thread::sleep_for(kLoading);
-      TC_TRY(StoppedWorld world, StoppedWorld::stop(pid_));
-      const auto stopped = std::find_if(world.threads().begin(), world.threads().end(),
-                                        [](const auto& t) { return t.stopped; });
-      if (stopped != world.threads().end()) memory_.poke_through(stopped->thread);
-      Status status;
-      const auto now = read_modules(pid_, memory_);
-      const bool settled = now && now->consistent;
-      if (settled && (before == nullptr || still_loaded(*before, *now))) status = write(*now);
-      memory_.stop_poking();
-      world.release();
-      run.world_stopped =
-          std::max(run.world_stopped.value_or(std::chrono::nanoseconds(0)), world.held_for());
-      if (!now) return fail(now.error());
-      if (settled) return status;
-    }
-    return fail(Exit::kFailed, "its loader does not finish what it is at", "try again");
-  }
-
- private:
-  // Apart from what came in addition. Else nothing is written, and the next look decides anew.
-  static bool still_loaded(const elf::LinkMap& before, const elf::LinkMap& now) {
-    return std::all_of(before.modules.begin(), before.modules.end(), [&](const auto& module) {
-      return std::any_of(now.modules.begin(), now.modules.end(), [&](const auto& other) {
-        return other.base == module.base && other.dynamic == module.dynamic;
-      });
+// Apart from what came in addition.
+bool still_loaded(const elf::LinkMap& before, const elf::LinkMap& now) {
+  return std::all_of(before.modules.begin(), before.modules.end(), [&](const auto& module) {
+    return std::any_of(now.modules.begin(), now.modules.end(), [&](const auto& other) {
+      return other.base == module.base && other.dynamic == module.dynamic;
     });
-  }
+  });
+}
 
-  pid_t pid_;
-  tracee::Memory& memory_;
-};
+// The same at a moment at which the loader changes nothing. Where something that was decided on
+// (`before`) is gone, nothing is written: the next look decides anew.
+template <typename Write>
+Status while_loaded(pid_t pid, tracee::Memory& memory, const elf::LinkMap& before, SlotRun& run,
+                    Write&& write) {
+  for (int stops = 0; stops < kMostStops; stops++) {
+    if (stops > 0) std::this_thread::sleep_for(kLoading);
+    bool settled = false;
+    TC_CHECK(in_stopped_world(pid, memory, run, [&]() -> Status {
+      TC_TRY(const elf::LinkMap now, read_modules(pid, memory));
+      settled = now.consistent;
+      return settled && still_loaded(before, now) ? write() : Status();
+    }));
+    if (settled) return {};
+  }
+  return fail(Exit::kFailed, "its loader does not finish what it is at", "try again");
+}
 
 // Slots whose value is still `from` get `to`, read back.
 template <typename From, typename To>
@@ -134,49 +85,6 @@ Result<size_t> exchange(tracee::Memory& memory, const std::vector<SlotRecord>& s
 
 }  // namespace
 
-Result<SlotTable> read_slot_table(const tracee::Memory& memory, const PltPlace& place) {
-  TC_TRY(auto table, memory.read_value<SlotTable>(place.table()));
-  if (table.magic != payload::kSlotTableMagic) {
-    return fail(Exit::kFailed, "its slot table is not as written");
-  }
-  table.count = std::min(table.count, payload::kMostSlots);
-  table.modules[sizeof table.modules - 1] = '\0';
-  return table;
-}
-
-Result<std::vector<SlotRecord>> read_slots(const tracee::Memory& memory, const PltPlace& place) {
-  TC_TRY(const auto table, read_slot_table(memory, place));
-  std::vector<SlotRecord> slots(table.count);
-  TC_CHECK(memory.read(place.plt + payload::kSlotsOffset, {reinterpret_cast<uint8_t*>(slots.data()),
-                                                           slots.size() * sizeof(SlotRecord)}));
-  return slots;
-}
-
-size_t led_slots(const tracee::Memory& memory, const PltPlace& place,
-                 const std::vector<SlotRecord>& slots) {
-  return static_cast<size_t>(std::count_if(slots.begin(), slots.end(), [&](const auto& slot) {
-    const auto now = memory.read_value<uint64_t>(slot.address);
-    return now && *now == place.hook(slot);
-  }));
-}
-
-Status write_plt_pages(tracee::Memory& memory, const PltPlace& place,
-                       const payload::LibraryFunctions& library, uint64_t program,
-                       const std::vector<std::string>& modules) {
-  SlotTable table;
-  table.active = 1;
-  table.program = program;
-  std::string all;
-  for (const std::string& module : modules) all += (all.empty() ? "" : " ") + module;
-  all.copy(table.modules, sizeof table.modules - 1);
-  TC_CHECK(memory.write_value(place.table(), table));
-  return memory.write(place.plt, payload::plt_code(place.code, library));
-}
-
-Status set_active(tracee::Memory& memory, const PltPlace& place, bool active) {
-  return memory.write_value(place.table() + offsetof(SlotTable, active), active ? 1U : 0U);
-}
-
 Result<SlotRun> lead_slots(pid_t pid, tracee::Memory& memory, const PltPlace& place,
                            const std::vector<std::string>& modules) {
   SlotRun run;
@@ -188,14 +96,14 @@ Result<SlotRun> lead_slots(pid_t pid, tracee::Memory& memory, const PltPlace& pl
       continue;
     }
     size_t changed = 0;
-    const auto write = [&](const elf::LinkMap&) -> Status {
-      TC_CHECK(Recorder(memory, place).record(scan.slots));
+    const auto write = [&]() -> Status {
+      TC_CHECK(record_slots(memory, place, scan.slots));
       const auto from = [](const SlotRecord& slot) { return slot.original; };
       const auto to = [&](const SlotRecord& slot) { return place.hook(slot); };
       TC_TRY(changed, exchange(memory, scan.slots, from, to));
       return {};
     };
-    TC_CHECK(Change(pid, memory).run(&scan.map, run, write));
+    TC_CHECK(while_loaded(pid, memory, scan.map, run, write));
     run.changed += changed;
   }
   return run;
@@ -205,13 +113,13 @@ Result<SlotRun> restore_slots(pid_t pid, tracee::Memory& memory, const PltPlace&
   SlotRun run;
   TC_TRY(const auto slots, read_slots(memory, place));
   if (led_slots(memory, place, slots) != 0) {
-    const auto write = [&](const elf::LinkMap&) -> Status {
+    const auto write = [&]() -> Status {
       const auto from = [&](const SlotRecord& slot) { return place.hook(slot); };
       const auto to = [](const SlotRecord& slot) { return slot.original; };
       TC_TRY(run.changed, exchange(memory, slots, from, to));
       return {};
     };
-    TC_CHECK(Change(pid, memory).run(nullptr, run, write));
+    TC_CHECK(in_stopped_world(pid, memory, run, write));
   }
   return run;
 }

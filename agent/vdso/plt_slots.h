@@ -1,9 +1,11 @@
 // PLT mode, doing: GOT slots are led to our functions, and back.
 //
-// All threads are stopped for the few stores, and the loader must not be in the middle of a change:
-// so no library can be unloaded, and something else mapped in its place, between our look at a slot
-// and our store. A slot's record is in the target before the slot is changed; so whoever kills the
-// agent at any moment, the next agent can put back what was changed.
+// All threads are stopped for the few stores. For those that lead a slot to us the loader must not
+// be in the middle of a change: so no library can be unloaded, and something else mapped in its
+// place, between our look at a slot and our store. Those that put a slot back need not know what is
+// loaded: only where our function's address still stands is anything written. A slot's record is in
+// the target before the slot is changed; so whoever kills the agent at any moment, the next agent
+// can put back what was changed.
 #pragma once
 
 #include <sys/types.h>
@@ -14,40 +16,15 @@
 #include <vector>
 
 #include "agent/base/error.h"
-#include "agent/payload/plt.h"
 #include "agent/tracee/memory.h"
-#include "agent/vdso/plt_scan.h"
+#include "agent/vdso/plt_table.h"
 
 namespace time_chaos::vdso {
-
-// Our pages in a target.
-struct PltPlace {
-  uint64_t code = 0;
-  uint64_t plt = 0;
-  [[nodiscard]] uint64_t table() const { return plt + payload::kSlotTableOffset; }
-  [[nodiscard]] uint64_t hook(const payload::SlotRecord& slot) const {
-    return payload::imported_hook(static_cast<payload::Imported>(slot.function), code, plt);
-  }
-};
 
 struct SlotRun {
   size_t changed = 0;
   std::optional<std::chrono::nanoseconds> world_stopped;
 };
-
-// What the table in a target says; not trusted, so bounded. kFailed when there is no table.
-Result<payload::SlotTable> read_slot_table(const tracee::Memory& memory, const PltPlace& place);
-Result<std::vector<payload::SlotRecord>> read_slots(const tracee::Memory& memory,
-                                                    const PltPlace& place);
-// How many of them lead to our functions now.
-size_t led_slots(const tracee::Memory& memory, const PltPlace& place,
-                 const std::vector<payload::SlotRecord>& slots);
-
-// A table without slots, and the functions.
-Status write_plt_pages(tracee::Memory& memory, const PltPlace& place,
-                       const payload::LibraryFunctions& library, uint64_t program,
-                       const std::vector<std::string>& modules);
-Status set_active(tracee::Memory& memory, const PltPlace& place, bool active);
 
 // Until a look finds nothing more to change: a thread may just be binding a slot anew. Inside
 // tracee::in_session().
@@ -55,8 +32,8 @@ Result<SlotRun> lead_slots(pid_t pid, tracee::Memory& memory, const PltPlace& pl
                            const std::vector<std::string>& modules);
 
 // Every slot that still leads to our functions gets its own value back; the table stays active.
-// Inside
-// tracee::in_session().
+// Whatever the loader is at: a child that was forked in the middle of another thread's dlopen is
+// there for ever. Inside tracee::in_session().
 Result<SlotRun> restore_slots(pid_t pid, tracee::Memory& memory, const PltPlace& place);
 
 }  // namespace time_chaos::vdso

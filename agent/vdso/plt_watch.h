@@ -1,6 +1,7 @@
 // PLT mode, staying: libraries that are loaded later, and slots that a thread has bound anew, are
-// led to our functions as well. A look costs a read of the loader's list and of the slots; the
-// process is stopped only when there is something to do.
+// led to our functions as well. A look costs a read of the loader's list and of the slots, and some
+// seconds long after a change of that list one of the libraries' relocations; the process is
+// stopped only when there is something to do.
 //
 // What a library reads between its loading and the next look, its constructors above all, is the
 // host's time.
@@ -25,12 +26,13 @@ class PltWatch {
   Result<size_t> look();
 
  private:
-  Result<size_t> lead(const PltPlace& place);
+  Result<size_t> lead(const PltPlace& place, const std::vector<std::string>& wanted) const;
 
   pid_t pid_;
   std::vector<std::string> modules_;
   std::vector<elf::Module> loaded_;  // at the last look, and
   std::vector<uint64_t> values_;     // what stood in the slots
+  int looks_left_ = 0;               // for slots, although neither has changed
 };
 
 }  // namespace time_chaos::vdso

@@ -4,7 +4,10 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <chrono>
+#include <thread>
 
+#include "agent/targets/shared_memory.h"
 #include "agent/tracee/session.h"
 #include "agent/tracee/waits_anew.h"
 #include "agent/vdso/clock_page.h"
@@ -18,6 +21,8 @@ namespace time_chaos::vdso {
 namespace {
 
 constexpr uint64_t kPage = payload::kPageSize;
+constexpr int kSharedRounds = 20;
+constexpr std::chrono::milliseconds kSharedRound(10);
 
 class Recover {
  public:
@@ -47,7 +52,7 @@ class Recover {
     if (found_.slots) {
       TC_TRY(const SlotRun slots, restore_slots(pid_, memory_, found_.plt()));
       report_.world_stopped = slots.world_stopped;
-      TC_CHECK(hold.write(memory_, [&] { return set_active(memory_, found_.plt(), false); }));
+      TC_CHECK(hold.write(memory_, [&] { return deactivate(memory_, found_.plt()); }));
     }
     report_.bytes_restored = true;
     // From here on a failure leaves inert code behind, no more.
@@ -60,7 +65,22 @@ class Recover {
   }
 
  private:
+  // A vfork child is gone in a moment, mostly.
+  Status check_memory_unshared() const {
+    for (int rounds = 0;; rounds++) {
+      const auto other = targets::find_memory_sharer(pid_);
+      if (!other) return {};
+      if (rounds == kSharedRounds) {
+        return fail(Exit::kFailed,
+                    fmt::format("process {} has the same memory, as after vfork", *other));
+      }
+      std::this_thread::sleep_for(kSharedRound);
+    }
+  }
+
   Status unmap(const Hold& hold) {
+    // Its threads are not looked at, and may be in our code.
+    TC_CHECK(check_memory_unshared());
     // The place of the stub, too: an agent that was killed may have left a thread in it.
     Ranges ranges = code_ranges();
     const bool left_over = found_.stub_written;

@@ -77,6 +77,30 @@ TEST(Config, AChangeIsASetAndAnErrorChangesNothing) {
   EXPECT_STATUS(check_shift(target, {.since = host_mono_ns(), .unshifted = {}}));
 }
 
+// Followed by ptrace, a program that a target executes has no clock page that could be changed.
+TEST(Config, AChangeThatReachesNobodyIsAnError) {
+  ConfigMap config;
+  config.set("offset: 1h\n");
+  const std::string program = target_path("restarter");
+  ASSERT_VALUE(Child target, Child::spawn({{program, "life", "again"}, {}, true}));
+  ASSERT_VALUE(const Reading first, next_reading(target, 0));
+  ASSERT_VALUE(Agent agent,
+               Agent::start({"agent", "--config", config.path(), "--json", "--pid",
+                             std::to_string(target.pid()), "--engine-syscalls", "ptrace"}));
+  ASSERT_VALUE(const auto following, agent.wait_event("following"));
+  ASSERT_STATUS(target.write_line("exec"));
+  for (int i = 0; i < 3; ++i) {
+    ASSERT_VALUE(const Reading more, next_reading(target, host_mono_ns()));
+  }
+  config.set("offset: 2h\n");
+  ASSERT_VALUE(const auto error, agent.wait_event("error"));
+  EXPECT_THAT(member(error, "message").dump(), HasSubstr("nobody is left")) << error;
+  EXPECT_STATUS(
+      check_shift(target, {.expected = hours{1}, .since = host_mono_ns(), .unshifted = {}}));
+  ASSERT_VALUE(const Outcome outcome, agent.stop());
+  EXPECT_STATUS(check_shift(target, {.since = host_mono_ns(), .unshifted = {}}));
+}
+
 TEST(Config, TheCommandLineWinsOverTheEnvironmentAndThatOverTheFile) {
   ConfigMap config;
   config.set("offset: 1h\nclocks: realtime,tai\nengine-syscalls: off\ndetach: true\nlease: 1m\n");
@@ -120,6 +144,44 @@ TEST(Config, LogsAreJsonWithTheirTimeAndNothingElse) {
   EXPECT_THAT(member(outcome.event("error"), "time").dump(), HasSubstr("Z\"")) << outcome.text();
 }
 
+// Also what is said before the command line is understood, and by whatever it is asked for.
+TEST(Config, ErrorsOfTheLineAreJsonInALog) {
+  const auto check = [](const Arguments& line, const std::vector<std::string>& env) {
+    ASSERT_PROGRAM(outcome, 2, line, {env, ""});
+    EXPECT_EQ(outcome.err, "") << outcome.text();
+    ASSERT_EQ(outcome.events().size(), 1U) << outcome.text();
+    EXPECT_THAT(member(outcome.event("error"), "time").dump(), HasSubstr("Z\"")) << outcome.text();
+  };
+  const std::vector<std::string> by_environment{"TIME_CHAOS_LOG_JSON=true"};
+  for (const char* wrong : {"--no-such-option", "--config=/no/such/file"}) {
+    check({"agent", wrong, "--log-json"}, {});
+    check({"agent", wrong}, by_environment);
+  }
+  check({"no-such-command"}, by_environment);
+  check({"agent", "--pid", "1", "--log-json"}, {"TIME_CHAOS_FREEZE=perhaps"});
+  ASSERT_PROGRAM(text, 2, {"agent", "--no-such-option"}, {{"TIME_CHAOS_LOG_JSON=false"}, ""});
+  EXPECT_TRUE(is_one_error_line(text.err)) << text.err;
+  EXPECT_EQ(text.out, "");
+  ASSERT_PROGRAM(its_own, 2, {"run", "--no-such-option", "--", "sh", "--log-json"});
+  EXPECT_TRUE(is_one_error_line(its_own.err)) << "that is the command's: " << its_own.err;
+}
+
+TEST(Config, WhatOtherCommandsSayIsJsonWithItsTimeInALog) {
+  ASSERT_VALUE(Child target, start_clock_target(clock_target("glibc")));
+  const std::string pid = std::to_string(target.pid());
+  ASSERT_PROGRAM(shifted, 0,
+                 {"agent", "--pid", pid, "--offset", "1h", "--detach", "--engine-syscalls", "off",
+                  "--log-json"});
+  for (const Arguments& line : {Arguments{"set", "--pid", pid, "--offset", "2h", "--log-json"},
+                                {"status", "--pid", pid, "--log-json"},
+                                {"doctor", "--pid", pid, "--log-json"},
+                                {"recover", "--pid", pid, "--log-json"}}) {
+    ASSERT_PROGRAM(outcome, 0, line);
+    ASSERT_EQ(outcome.events().size(), 1U) << outcome.text();
+    EXPECT_THAT(member(outcome.events().front(), "time").dump(), HasSubstr("Z\"")) << line.front();
+  }
+}
+
 TEST(Manifest, IsAnAgentsOptions) {
   ASSERT_VALUE(Child target, start_clock_target(clock_target("glibc")));
   const std::string path = fmt::format("{}tc-manifest-{}.yaml", testing::TempDir(), ::getpid());
@@ -135,8 +197,11 @@ TEST(Manifest, IsAnAgentsOptions) {
               HasSubstr("line 8: spec.selector.labelSelectors needs an API server"));
   ASSERT_PROGRAM(pod, 4, {"agent", "--manifest", path, "--pod", "none"});
   EXPECT_THAT(pod.err, HasSubstr("no process of --pod none"));
-  ASSERT_VALUE(Agent agent, Agent::start({"agent", "--manifest", path, "--pid",
-                                          std::to_string(target.pid()), "--json"}));
+  const std::string pid = std::to_string(target.pid());
+  ASSERT_PROGRAM(no_pods, 2, {"agent", "--manifest", path, "--pid", pid});
+  EXPECT_THAT(no_pods.err, HasSubstr("--mode chooses among pods"));
+  ASSERT_VALUE(Agent agent, Agent::start({"agent", "--manifest", path, "--mode", "all", "--pid",
+                                          pid, "--json"}));
   ASSERT_VALUE(const auto shifted, agent.wait_event("shifted"));
   EXPECT_EQ(member(shifted, "experiment"), "shift-it") << shifted;
   EXPECT_EQ(member(shifted, "map"), "-1h30m") << shifted;

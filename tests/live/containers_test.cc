@@ -1,19 +1,19 @@
 // Containers and pods by the names that runtimes give their control groups. The groups are real,
 // the runtime is the test: it makes a group, moves a process into it, and ends it.
 #include <fmt/format.h>
-#include <linux/magic.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <fstream>
 
 #include "tests/live/harness/support.h"
+#include "tests/unit/targets/groups.h"
 
 namespace time_chaos::live {
 namespace {
 
 using std::chrono::hours;
+using test::Groups;
 using testing::HasSubstr;
 
 // An id and a UID that no other container here has.
@@ -23,48 +23,6 @@ std::string id_of(char kind) {
 std::string uid_of(char kind) {
   return fmt::format("{0:08x}-{1}{1}{1}{1}-4aaa-9bbb-{1}cccccccccc{1}", ::getpid(), kind);
 }
-
-// Directories below the first mount that has control groups; removed with the test.
-class Groups {
- public:
-  Groups() {
-    for (const char* path : {"/sys/fs/cgroup/unified", "/sys/fs/cgroup", "/sys/fs/cgroup/pids"}) {
-      struct statfs facts {};
-      if (::statfs(path, &facts) != 0) continue;
-      if (facts.f_type != CGROUP2_SUPER_MAGIC && facts.f_type != CGROUP_SUPER_MAGIC) continue;
-      const std::string top = fmt::format("{}/tc-containers-{}", path, ::getpid());
-      if (::mkdir(top.c_str(), 0700) != 0) continue;
-      made_.push_back(top);
-      return;
-    }
-  }
-  Groups(const Groups&) = delete;
-  Groups& operator=(const Groups&) = delete;
-  Groups(Groups&&) = delete;
-  Groups& operator=(Groups&&) = delete;
-  ~Groups() {
-    while (!made_.empty()) remove_last();
-  }
-  [[nodiscard]] bool made() const { return !made_.empty(); }
-  std::string make(const std::string& name) {
-    made_.push_back(made_.front() + "/" + name);
-    ::mkdir(made_.back().c_str(), 0700);
-    return made_.back();
-  }
-  void remove_last() {
-    for (int i = 0; i < 100 && ::rmdir(made_.back().c_str()) != 0; ++i) ::usleep(10000);
-    made_.pop_back();
-  }
-  static Status add(const std::string& group, pid_t pid) {
-    std::ofstream file(group + "/cgroup.procs");
-    file << pid << std::flush;
-    if (file) return {};
-    return fail(Exit::kFailed, fmt::format("cannot move {} to {}", pid, group));
-  }
-
- private:
-  std::vector<std::string> made_;
-};
 
 Arguments arguments(const Arguments& targets) {
   Arguments list{"agent", "--json", "--offset", "1h", "--engine-syscalls", "off"};
@@ -108,7 +66,15 @@ TEST(Containers, AreWaitedForFollowedAndTheirEndIsTheAgents) {
 TEST(Containers, ThatDoNotComeInTimeAreNoTargets) {
   ASSERT_PROGRAM(outcome, 4, arguments({"--container", "no-such-container", "--wait", "300ms"}));
   EXPECT_TRUE(is_one_error_line(outcome.err)) << outcome.err;
-  EXPECT_THAT(outcome.err, HasSubstr("no process of --container no-such-container"));
+  EXPECT_THAT(outcome.err, HasSubstr("no process of --container no-such-container; start it\n"));
+  ASSERT_PROGRAM(impatient, 4, arguments({"--container", "no-such-container"}));
+  EXPECT_THAT(impatient.err, HasSubstr("wait for it with --wait 30s"));
+  for (const char* command : {"set", "status", "recover"}) {
+    Arguments line{command, "--container", "no-such-container"};
+    if (command == std::string("set")) line.insert(line.end(), {"--offset", "1h"});
+    ASSERT_VALUE(const Outcome other, run_program(line));
+    EXPECT_THAT(other.err, testing::Not(HasSubstr("--wait"))) << command << " has no such option";
+  }
 }
 
 TEST(Containers, AnIdThatSeveralBeginWithIsRefused) {

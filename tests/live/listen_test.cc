@@ -8,6 +8,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <optional>
 
 #include "agent/base/scoped_fd.h"
 #include "tests/live/harness/support.h"
@@ -139,6 +140,46 @@ TEST(Listen, AliveButNotReadyWhileItWaits) {
   EXPECT_THAT(ready, StartsWith("HTTP/1.1 503 "));
   ASSERT_VALUE(const Outcome outcome, agent.stop(SIGTERM));
   EXPECT_EQ(outcome.status, (ExitStatus{0, 0})) << outcome.text();
+}
+
+// The sum of what it counted for the wall clock by ptrace.
+Result<double> shifted_calls(uint16_t port) {
+  TC_TRY(const std::string metrics, ask(port, "GET", "/metrics"));
+  const std::string name =
+      "\ntime_chaos_shifted_calls_total{engine=\"ptrace\",clock=\"realtime\"} ";
+  const size_t at = metrics.find(name);
+  if (at == std::string::npos) return 0.0;
+  return std::stod(metrics.substr(at + name.size()));
+}
+
+// A counter that goes back is a restart for whoever reads it.
+TEST(Listen, CountersKeepWhatWasCountedForTargetsThatHaveEnded) {
+  const uint16_t port = free_port();
+  const std::string name = fmt::format("tccount{}", ::getpid());
+  const std::string link = testing::TempDir() + name;
+  ::unlink(link.c_str());
+  ASSERT_EQ(::symlink(target_path("restarter").c_str(), link.c_str()), 0);
+  const auto start = [&] { return Child::spawn({{link, "life", "now"}, {}, false}); };
+  std::optional<Agent> agent;
+  double before = 0;
+  for (int life = 0; life < 5; ++life) {
+    SCOPED_TRACE(life);
+    ASSERT_VALUE(Child target, start());
+    ASSERT_VALUE(const Reading reading, next_reading(target, 0));
+    if (!agent) {
+      ASSERT_VALUE(agent,
+                   Agent::start(arguments(port, {"--name", name, "--engine-syscalls", "ptrace"})));
+    }
+    ASSERT_VALUE(const auto following, agent->wait_event("following"));
+    for (int i = 0; i < 3; ++i) {
+      ASSERT_VALUE(const Reading more, next_reading(target, host_mono_ns()));
+    }
+    ASSERT_VALUE(const double now, shifted_calls(port));
+    EXPECT_GT(now, before);
+    before = now;
+  }
+  ASSERT_VALUE(const Outcome outcome, agent->stop());
+  ::unlink(link.c_str());
 }
 
 // Clients that hold their connections open do not keep it from anything, and when they are gone it

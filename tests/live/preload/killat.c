@@ -5,6 +5,7 @@
 //   KILL_COUNT_FILE  a file of sizeof(struct kill_counts) bytes, into which steps are counted
 //   KILL_AT          N, from 1; absent or 0: only count
 //   KILL_WHEN        before (default) or after
+//   KILL_SIGNAL      stop: SIGSTOP instead, once
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -27,12 +28,15 @@ static struct kill_counts own_counts;
 static struct kill_counts* counts = &own_counts;
 static uint64_t kill_at;
 static int kill_after;
+static int only_stop;
 
 __attribute__((constructor)) static void set_up(void) {
   const char* path = getenv("KILL_COUNT_FILE");
   const char* at = getenv("KILL_AT");
   const char* when = getenv("KILL_WHEN");
   if (at != NULL) kill_at = strtoull(at, NULL, 10);
+  const char* how = getenv("KILL_SIGNAL");
+  only_stop = how != NULL && strcmp(how, "stop") == 0;
   kill_after = when != NULL && strcmp(when, "after") == 0;
   int fd = path == NULL ? -1 : open(path, O_RDWR | O_CLOEXEC);
   if (fd < 0) return;
@@ -42,6 +46,10 @@ __attribute__((constructor)) static void set_up(void) {
 }
 
 static void die(void) {
+  if (only_stop) {
+    syscall(SYS_kill, getpid(), SIGSTOP);
+    return;
+  }
   syscall(SYS_kill, getpid(), SIGKILL);
   for (;;) pause();
 }

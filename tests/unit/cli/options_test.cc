@@ -41,6 +41,23 @@ TEST(Targets, AddUp) {
   EXPECT_TRUE(parse("").targets.parse()->empty());
 }
 
+TEST(Targets, ContainersByWholeNamesAndOtherwise) {
+  const auto alone = parse("--container app --container name:web").targets.parse();
+  ASSERT_TRUE(alone) << alone.error().line();
+  EXPECT_THAT(alone->containers, ElementsAre(targets::ContainerQuery{"app", "", false},
+                                             targets::ContainerQuery{"web", "", true}));
+  const auto in_pods = parse("--container name:web --pod a --pod s/b").targets.parse();
+  ASSERT_TRUE(in_pods) << in_pods.error().line();
+  EXPECT_THAT(in_pods->containers, ElementsAre(targets::ContainerQuery{"web", "a", true},
+                                               targets::ContainerQuery{"web", "s/b", true}));
+  EXPECT_EQ(in_pods->containers[0].text(), "--pod a --container name:web");
+  for (const char* nothing : {"", "name:"}) {
+    TargetOptions options;
+    options.containers = {nothing};
+    EXPECT_EQ(options.parse().error().kind(), Exit::kUsage) << nothing;
+  }
+}
+
 TEST(Targets, PidsAreNumbersAboveZero) {
   for (const char* pid : {"0", "-1", "x", "7x", "", " 7", "+7", "99999999999", "0x10", "1.5"}) {
     TargetOptions options;

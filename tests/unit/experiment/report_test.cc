@@ -190,7 +190,8 @@ TEST(ShiftedJson, HasTheSameFacts) {
 }
 
 TEST(PlannedReport, TouchesNothingAndSaysWhatWouldBe) {
-  PlannedTarget planned{self(), 2, {}, {}, {}, {patch(0, 1)}, {}, false, false};
+  PlannedTarget planned{self(), 2};
+  planned.patches = {patch(0, 1)};
   const SyscallChoice choice;
   ShiftRequest request;
   request.clocks.offset = -hours(2);

@@ -15,6 +15,7 @@ namespace {
 
 using test::Child;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 std::vector<pid_t> pids_of(const std::vector<targets::Process>& processes) {
   std::vector<pid_t> pids;
@@ -69,6 +70,12 @@ TEST(Select, ANameThatNobodyHasIsNamed) {
   ASSERT_FALSE(selected);
   EXPECT_EQ(selected.error().kind(), Exit::kNoTarget);
   EXPECT_THAT(selected.error().line(), HasSubstr("no process named no-such-name-x"));
+  EXPECT_THAT(selected.error().line(), Not(HasSubstr("--wait"))) << "not every command has it";
+  const auto waiting = select({{}, {"no-such-name-x"}, {}, {}, false},
+                              Selection{{}, {"no-such-name-x"}, {}, {}, false}.selectors().value(),
+                              "wait for it with --wait 30s");
+  ASSERT_FALSE(waiting);
+  EXPECT_EQ(waiting.error().remedy(), "wait for it with --wait 30s");
 }
 
 TEST(SelectCarriers, OneThatCarriesNothingIsLeftOut) {

@@ -33,7 +33,7 @@ TEST(Manifest, OfTheDocumentation) {
                           Setting{"mode", {"one"}, "t.yaml line 7"},
                           Setting{"offset", {"-10m100ns"}, "t.yaml line 11"},
                           Setting{"clocks", {"CLOCK_REALTIME,CLOCK_MONOTONIC"}, "t.yaml line 12"},
-                          Setting{"container", {"app", "web"}, "t.yaml line 13"},
+                          Setting{"container", {"name:app", "name:web"}, "t.yaml line 13"},
                           Setting{"duration", {"30s"}, "t.yaml line 14"}));
   EXPECT_EQ(manifest->unresolved, "spec.selector.labelSelectors");
   EXPECT_EQ(manifest->unresolved_place, "t.yaml line 9");

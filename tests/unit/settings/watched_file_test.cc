@@ -35,59 +35,59 @@ class Watched : public testing::Test {
 
 TEST_F(Watched, WrittenInPlace) {
   write("c", "a");
-  auto file = WatchedFile::open(path("c"));
+  auto file = WatchedFile::open(path("c"), "a");
   ASSERT_TRUE(file) << file.error().line();
   EXPECT_EQ(file->text(), "a");
   EXPECT_FALSE(readable(*file));
   write("c", "b");
   EXPECT_TRUE(readable(*file));
-  EXPECT_TRUE(file->changed());
+  EXPECT_TRUE(file->changed().value());
   EXPECT_EQ(file->text(), "b");
   EXPECT_FALSE(readable(*file)) << "said once";
-  EXPECT_FALSE(file->changed());
+  EXPECT_FALSE(file->changed().value());
 }
 
 TEST_F(Watched, ReplacedByARename) {
   write("c", "a");
-  auto file = WatchedFile::open(path("c"));
+  auto file = WatchedFile::open(path("c"), "a");
   ASSERT_TRUE(file);
   write("new", "b");
-  EXPECT_FALSE(file->changed()) << "another file is of no interest";
+  EXPECT_FALSE(file->changed().value()) << "another file is of no interest";
   fs::rename(path("new"), path("c"));
-  EXPECT_TRUE(file->changed());
+  EXPECT_TRUE(file->changed().value());
   EXPECT_EQ(file->text(), "b");
 }
 
 TEST_F(Watched, TheSameTextIsNoChange) {
   write("c", "a");
-  auto file = WatchedFile::open(path("c"));
+  auto file = WatchedFile::open(path("c"), "a");
   ASSERT_TRUE(file);
   write("c", "a");
-  EXPECT_FALSE(file->changed());
+  EXPECT_FALSE(file->changed().value());
 }
 
 TEST_F(Watched, RemovedAndMadeAnew) {
   write("c", "a");
-  auto file = WatchedFile::open(path("c"));
+  auto file = WatchedFile::open(path("c"), "a");
   ASSERT_TRUE(file);
   fs::remove(path("c"));
-  EXPECT_FALSE(file->changed());
+  EXPECT_FALSE(file->changed().value());
   EXPECT_EQ(file->text(), "a");
   write("c", "b");
-  EXPECT_TRUE(file->changed());
+  EXPECT_TRUE(file->changed().value());
 }
 
 TEST_F(Watched, HalfWrittenIsNotReadYet) {
   write("c", "a");
-  auto file = WatchedFile::open(path("c"));
+  auto file = WatchedFile::open(path("c"), "a");
   ASSERT_TRUE(file);
   fs::remove(path("c"));
   std::ofstream half(path("c"));
   half << "offset: 1" << std::flush;
-  EXPECT_FALSE(file->changed());
+  EXPECT_FALSE(file->changed().value());
   half << "h" << std::flush;
   half.close();
-  EXPECT_TRUE(file->changed());
+  EXPECT_TRUE(file->changed().value());
   EXPECT_EQ(file->text(), "offset: 1h");
 }
 
@@ -99,7 +99,7 @@ TEST_F(Watched, SwappedAsConfigMapsAreAgainAndAgain) {
   write("..1/c", "1");
   fs::create_symlink("..1", path("..data"));
   fs::create_symlink("..data/c", path("c"));
-  auto file = WatchedFile::open(path("c"));
+  auto file = WatchedFile::open(path("c"), "1");
   ASSERT_TRUE(file);
   for (int i = 2; i < 6; ++i) {
     const std::string version = ".." + std::to_string(i);
@@ -109,16 +109,50 @@ TEST_F(Watched, SwappedAsConfigMapsAreAgainAndAgain) {
     fs::rename(path("..data_tmp"), path("..data"));
     fs::remove_all(path(".." + std::to_string(i - 1)));
     EXPECT_TRUE(readable(*file)) << i;
-    EXPECT_TRUE(file->changed()) << i;
+    EXPECT_TRUE(file->changed().value()) << i;
     EXPECT_EQ(file->text(), std::to_string(i));
     write(version + "/c", std::to_string(i) + " in place");
-    EXPECT_TRUE(file->changed()) << "what the links lead to is watched as well: " << i;
+    EXPECT_TRUE(file->changed().value()) << "what the links lead to is watched as well: " << i;
   }
 }
 
+// Between the first look and the watch.
+TEST_F(Watched, ChangedBeforeItWasWatched) {
+  write("c", "b");
+  auto file = WatchedFile::open(path("c"), "a");
+  ASSERT_TRUE(file) << file.error().line();
+  EXPECT_EQ(file->text(), "a");
+  EXPECT_TRUE(readable(*file));
+  EXPECT_TRUE(file->changed().value());
+  EXPECT_EQ(file->text(), "b");
+  EXPECT_FALSE(readable(*file)) << "said once";
+  EXPECT_FALSE(file->changed().value());
+  write("c", "c");
+  EXPECT_TRUE(readable(*file));
+  EXPECT_TRUE(file->changed().value());
+}
+
+TEST_F(Watched, CannotBeReadAnyMore) {
+  write("c", "a");
+  auto file = WatchedFile::open(path("c"), "a");
+  ASSERT_TRUE(file);
+  write("c", std::string((1 << 20) + 5000, ' '));
+  const auto large = file->changed();
+  ASSERT_FALSE(large);
+  EXPECT_EQ(large.error().kind(), Exit::kUsage);
+  EXPECT_NE(large.error().line().find(path("c")), std::string::npos) << large.error().line();
+  EXPECT_EQ(file->text(), "a");
+  fs::remove(path("c"));
+  fs::create_symlink(directory_, path("c"));  // a directory: open(2) does, read(2) does not
+  EXPECT_FALSE(file->changed());
+  fs::remove(path("c"));
+  write("c", "b");
+  EXPECT_TRUE(file->changed().value());
+}
+
 TEST_F(Watched, HasToBeThere) {
-  EXPECT_FALSE(WatchedFile::open(path("c")));
-  EXPECT_FALSE(WatchedFile::open(path("no/c")));
+  EXPECT_FALSE(WatchedFile::open(path("c"), ""));
+  EXPECT_FALSE(WatchedFile::open(path("no/c"), ""));
 }
 
 }  // namespace

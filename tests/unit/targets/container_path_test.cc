@@ -129,8 +129,29 @@ TEST(PodMounts, NameThePod) {
   EXPECT_EQ(parse_pod_mounts("1201 1187 8:1 /var/lib/kubelet/pods/" + kUid +
                              "/etc-hosts /etc/hosts rw,relatime - ext4 /dev/sda1 rw\n"),
             kUid);
+  EXPECT_EQ(parse_pod_mounts("30 1 0:9 / /etc/resolv.conf rw - tmpfs tmpfs rw\n"
+                             "1202 1187 8:1 /pods/" +
+                             kUid + "/containers/app/0a1b2c3d /dev/termination-log rw - ext4 a rw"),
+            kUid);
   EXPECT_EQ(parse_pod_mounts("1 2 8:1 /srv/pods/x /pods/ rw - ext4 /dev/sda1 rw\n"), "");
   EXPECT_EQ(parse_pod_mounts(""), "");
+}
+
+// Who serves pods is in none of them.
+TEST(PodMounts, OfOthersSayNothing) {
+  const std::string directory = "/var/lib/kubelet/pods/" + kUid;
+  const std::vector<std::string> lines = {
+      // The kubelet, a CSI driver, a node of kind: the volumes of a pod, as mounts of theirs.
+      "812 700 0:90 / " + directory + "/volumes/kubernetes.io~projected/token rw - tmpfs t rw",
+      "812 700 8:1 " + directory + "/volumes/x /var/lib/kubelet/pods rw - ext4 /dev/sda1 rw",
+      "812 700 8:1 " + directory + " /host/etc/hosts rw - ext4 /dev/sda1 rw",
+      "812 700 8:1 / /etc/hosts rw - ext4 " + directory + "/etc-hosts rw",
+      "812 700 8:1 /var/lib/docker/containers/x/hosts /etc/hosts rw - ext4 /dev/sda1 rw",
+      "812 700 8:1 /etc/hosts",
+  };
+  for (const std::string& line : lines) {
+    EXPECT_EQ(parse_pod_mounts(line + "\n"), "") << line;
+  }
 }
 
 }  // namespace

@@ -43,6 +43,12 @@ TEST(Pick, RefusesWhatIsNoMode) {
     EXPECT_FALSE(pick(kFour, "fixed-percent", value)) << value;
   }
   EXPECT_FALSE(pick(kFour, "fixed", std::nullopt));
+  for (const char* mode : {"all", "one"}) {
+    const auto picked = pick(kFour, mode, "2");
+    ASSERT_FALSE(picked) << mode << ": it wants no value";
+    EXPECT_EQ(picked.error().kind(), Exit::kUsage);
+    EXPECT_TRUE(pick(kFour, mode, "")) << "as good as none";
+  }
 }
 
 }  // namespace

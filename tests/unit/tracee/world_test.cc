@@ -1,6 +1,7 @@
 // All threads of a process stopped at once, while it makes and ends threads as fast as it can.
 #include "agent/tracee/world.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sched.h>
 #include <sys/syscall.h>
@@ -139,6 +140,19 @@ class Vfork : public ::testing::Test {
   }
   void TearDown() override { facts_->end = true; }
 };
+
+// It could not be let go either.
+TEST_F(Vfork, TheParentIsNotStoppedTwice) {
+  const auto twice = in_session([&]() -> Status {
+    TC_CHECK(StoppedWorld::stop(child_.pid()));
+    TC_CHECK(StoppedWorld::stop(child_.pid()));
+    return {};
+  });
+  ASSERT_FALSE(twice);
+  EXPECT_THAT(twice.error().line(), ::testing::HasSubstr("waits in the kernel, as in vfork"));
+  facts_->end = true;
+  EXPECT_TRUE(eventually([&] { return facts_->back.load(); }));
+}
 
 TEST_F(Vfork, TheParentCountsAsStopped) {
   const auto held = in_session([&]() -> Status {

@@ -14,6 +14,13 @@ from tap import Skip, check
 CHILDREN = 96  # twice each program, in each way of starting it
 MANY = 500
 BURST = 2000
+CONFIG = "/tmp/clock.yaml"
+
+
+def _configure(offset):
+    """What agents are to show that were given this file."""
+    with open(CONFIG, "w", encoding="ascii") as file:
+        file.write(f"offset: {offset}s\n")
 
 
 def _also():
@@ -155,15 +162,19 @@ def orphans():
 
 
 def restarted():
-    """A name is followed: what is started by that name later is shifted from its first reading on."""
+    """A name is followed: what is started by that name later is shifted from its first reading on, as the agent's
+    file of options says by then."""
     before = kernel.bpf_objects()
+    _configure(-HOUR)
     with Stage() as stage:
         first, other = stage.watch("mixed", 1), stage.watch("raw", 1)
-        agent = stage.agent([], "--name=watch_mixed", f"--offset={-HOUR}s")
+        agent = stage.agent([], "--name=watch_mixed", f"--config={CONFIG}")
         wait_until_shifted(agent, [first])
         first.process.send_signal(signal.SIGKILL)
         agent.wait_for(lambda line: line.startswith(f"{first.pid}") and "ended" in line)
         check(agent.running(), "the agent left with its target:", agent.text())
+        _configure(HOUR)
+        agent.wait_for(lambda line: line.startswith(f"{first.pid} ") and "who comes after it: wall +1h" in line)
         second = stage.watch("mixed", 2)
         _, text = time_chaos("status")
         check(f"{second.pid} watch_mixed" in text, "status does not show the restarted program:", text)
@@ -174,7 +185,7 @@ def restarted():
         check(f"recovered {second.pid}" in agent.text(), "the agent does not name it:", agent.text())
         read_once_more([second])
         second.end()
-        readings = check_spans(second, [0, HOUR], moments, lambda way: not bpf_cannot_shift(way), order=False)
+        readings = check_spans(second, [0, -HOUR], moments, lambda way: not bpf_cannot_shift(way), order=False)
         third = stage.watch("mixed", 1)  # after it
         for program in (other, third):
             read_once_more([program])
@@ -280,21 +291,28 @@ def control_group():
 
 
 def executes_itself():
-    """A target that becomes another program stays one."""
+    """A target that becomes another program stays one, also for the agent's file of options."""
     before = kernel.bpf_objects()
+    _configure(-HOUR)
     with Stage() as stage:
         spawn = stage.program("/targets/spawn")
-        agent = stage.agent([spawn], f"--offset={-HOUR}s")
+        agent = stage.agent([spawn], f"--config={CONFIG}")
         wait_until_shifted(agent, [spawn])
         spawn.tell("exec /targets/watch_mixed 2")
         spawn.wait_for(lambda _: spawn.lines.count("ready") == 2)
         spawn.watchers = 2
         read_once_more([spawn])
-        moments = [recover(agent)]
+        asked = now()
+        _configure(HOUR)
+        agent.wait_for(lambda line: line.startswith(f"{spawn.pid} ") and ", set in " in line)
+        moments = [(asked, now())]
+        read_once_more([spawn])
+        moments.append(recover(agent))
         check(f"recovered {spawn.pid}" in agent.text(), "the agent does not name it:", agent.text())
         read_once_more([spawn])
         spawn.end()
-        readings = check_spans(spawn, [0, HOUR], moments, lambda way: not bpf_cannot_shift(way), order=False)
+        # It took the shifted clock for the true one.
+        readings = check_spans(spawn, [0, 2 * HOUR, HOUR], moments, lambda way: not bpf_cannot_shift(way), order=False)
     check_nothing_left(before)
     return [f"{readings} readings, all as they should be"]
 
