@@ -25,7 +25,8 @@ std::string own(const std::string& word) {
   return fmt::format("{}{:08x}", word, ::getpid());
 }
 std::string id_of(const std::string& beginning) {
-  return beginning + std::string(64 - beginning.size(), '7');
+  const std::string id = own(beginning);
+  return id + std::string(64 - id.size(), '7');
 }
 std::string uid_of(char kind) {
   return fmt::format("{0:08x}-{1}{1}{1}{1}-4aaa-9bbb-{1}cccccccccc{1}", ::getpid(), kind);
