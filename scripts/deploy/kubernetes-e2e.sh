@@ -38,8 +38,8 @@ build_kubernetes() {
     generate_openapi
     echo "building $command"
     # The version is what the API server tells its clients.
-    in_source go build -ldflags "-s -w -X k8s.io/component-base/version.gitVersion=v1.20.2 \
-      -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=20" \
+    in_source go build -ldflags "-s -w -X k8s.io/kubernetes/vendor/k8s.io/component-base/version.gitVersion=v1.20.2 \
+      -X k8s.io/kubernetes/vendor/k8s.io/component-base/version.gitMajor=1 -X k8s.io/kubernetes/vendor/k8s.io/component-base/version.gitMinor=20" \
       -o "$cache/bin/$command" "./cmd/$command"
   done
 }
@@ -144,7 +144,7 @@ start apiserver "$cache/bin/kube-apiserver" --etcd-servers http://127.0.0.1:2379
   --bind-address 127.0.0.1 --advertise-address 198.18.0.1 --secure-port 6443 --token-auth-file "$work/tokens" --authorization-mode AlwaysAllow \
   --service-account-issuer https://kubernetes.default --service-account-key-file "$work/service.key" \
   --service-account-signing-key-file "$work/service.key" --service-cluster-ip-range 198.19.0.0/16 \
-  --disable-admission-plugins ServiceAccount
+  --disable-admission-plugins ServiceAccount --kubelet-preferred-address-types InternalIP
 eventually 90 "the API server answers" k get --raw /readyz
 start controller-manager "$cache/bin/kube-controller-manager" --kubeconfig "$work/kubeconfig" --leader-elect=false \
   --service-account-private-key-file "$work/service.key" --cert-dir "$work/certificates"
