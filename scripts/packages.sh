@@ -2,7 +2,7 @@
 # Installs what a part of the project needs, on Debian 12. The one list of packages: whoever needs
 # something adds it here.
 #
-#   scripts/packages.sh PART...      PART: build demo test vm bench lint deploy containers
+#   scripts/packages.sh PART...      PART: build demo test vm bench lint deploy containers kubernetes
 #
 # Does nothing, quickly, where all is there. "package=command" is there as well when the command is:
 # somebody may have installed it by other means.
@@ -27,12 +27,15 @@ packages[deploy]="buildah=buildah binutils=strip golang-github-containers-common
 packages[containers]="${packages[deploy]} podman=podman conmon=conmon containerd=containerd runc
       containernetworking-plugins gcc libc6-dev libcap2-bin protobuf-compiler=protoc systemd=systemd-analyze
       python3 python3-grpcio python3-protobuf python3-yaml python3-kubernetes"
+# What scripts/deploy/kubernetes-e2e.sh builds Kubernetes with, and keeps its state in.
+packages[kubernetes]="golang-go=go dpkg-dev=dpkg-source procps=sysctl etcd-server=etcd openssl=openssl iproute2=ip
+      iptables=iptables ethtool conntrack socat"
 packages[lint]="clang-format-14 clang-tidy-14 python3=python3"
 
 missing=()
 for part in "$@"; do
   if [[ -z ${packages[$part]:-} ]]; then
-    echo "packages.sh: no part $part; there are: build demo test vm bench lint deploy containers" >&2
+    echo "packages.sh: no part $part; there are: build demo test vm bench lint deploy containers kubernetes" >&2
     exit 2
   fi
   for entry in ${packages[$part]}; do

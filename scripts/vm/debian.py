@@ -45,9 +45,10 @@ def mirrors():
 
 class Suites:
     """One suite, or several that apt is to see together. `status` is what counts as installed:
-    nothing, or the machine's own /var/lib/dpkg/status."""
+    nothing, or the machine's own /var/lib/dpkg/status. `sources`: source packages, and no others."""
 
-    def __init__(self, names, root, status="/dev/null"):
+    def __init__(self, names, root, status="/dev/null", sources=False):
+        self.sources = sources
         self.root = root / "_".join(names)
         for part in ("state/lists/partial", "cache/archives/partial", "parts"):
             (self.root / part).mkdir(parents=True, exist_ok=True)
@@ -87,7 +88,8 @@ APT::Update::Error-Mode "any";
             base = security if name.endswith("-security") else main
             if moved:
                 base = re.sub(r"/(debian[a-z-]*)/?$", r"/debian-archive/\1/", base)
-            lines.append(f"deb [arch=amd64{signed}] {base} {name} main\n")
+            kind = "deb-src" if self.sources else "deb"
+            lines.append(f"{kind} [arch=amd64{signed}] {base} {name} main\n")
         (self.root / "sources.list").write_text("".join(lines))
         self.apt("apt-get", "-q", "update")
 
@@ -106,6 +108,15 @@ APT::Update::Error-Mode "any";
         """The same of the version that apt would take."""
         shown = self.apt("apt-cache", "show", "--no-all-versions", package)
         self.unpack(package, re.search(r"^Version: (.*)$", shown, re.M).group(1), into)
+
+    def unpack_source(self, package, into):
+        """Downloads a source package and unpacks it, patched, as the new directory `into`."""
+        with_files = self.root / "source"
+        with_files.mkdir()
+        self.apt("apt-get", "-q", "--download-only", "source", package, cwd=with_files)
+        run(["dpkg-source", "--no-check", "-x", str(next(with_files.glob("*.dsc"))), str(into)])
+        for original in into.parent.glob("*.orig.tar.*"):  # dpkg-source leaves it beside
+            original.unlink()
 
     def unpack_with_dependencies(self, package, suite, into):
         """The package out of `suite` and all that it needs and that is not installed, unpacked."""
