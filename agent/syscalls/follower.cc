@@ -22,6 +22,16 @@ namespace time_chaos::syscalls {
 
 using tracee::Stop;
 
+namespace {
+
+// A thread that is killed leaves its stop at once, and its memory goes: nobody reads any more what
+// it could not be given.
+bool still_stopped(const FollowedThread& thread) {
+  return thread.thread.registers().has_value();
+}
+
+}  // namespace
+
 Follower::Follower(std::vector<PtraceTarget> targets, Ledger& ledger)
     : targets_(std::make_move_iterator(targets.begin()), std::make_move_iterator(targets.end())),
       ledger_(ledger),
@@ -195,7 +205,7 @@ void Follower::at_syscall(FollowedThread& thread, bool interrupted) {
   if (registers && registers->restart_block()) (void)settle_wait(thread);
   if (registers && !in_detour) {
     const auto shifted = shift_call(thread, *registers, stop->arch);
-    if (!shifted) ledger_.count_failed(process.target->pid);
+    if (!shifted && still_stopped(thread)) ledger_.count_failed(process.target->pid);
     if (shifted && *shifted)
       ledger_.count_shifted(process.target->pid, clock_read_by(*registers, stop->arch));
     (void)report_length(thread, stop->arch);
@@ -221,7 +231,7 @@ void Follower::begin_call(FollowedThread& thread, const tracee::SyscallStop& sto
   if (refused && *refused) ledger_.count_refused(target);
   if (leaves(thread)) return;
   const auto mapped = map_wait(thread, stop);
-  if (!mapped || *mapped) ledger_.count_wait(target, mapped.has_value());
+  if (mapped ? *mapped : still_stopped(thread)) ledger_.count_wait(target, mapped.has_value());
 }
 
 void Follower::interrupt(FollowedThread& thread) {

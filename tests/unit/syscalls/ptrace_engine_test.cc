@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -116,6 +117,40 @@ TEST(PtraceEngine, ThreadsThatComeAndGoWhileItStartsAndStops) {
   for (int i = 0; i < 20; i++) start(target.pid())->stop();
   shared->phase = 4;
   expect_shift_and_return(target, shared, 300);
+}
+
+// Nobody reads what it could not be given any more.
+TEST(PtraceEngine, ACallOfAThreadThatIsKilledIsNoFailure) {
+  constexpr int kProcesses = 150;
+  SharedMemory shared;
+  Target target([&] {
+    while (shared->phase == 0) ::usleep(1000);
+    for (int i = 0; i < kProcesses; i++) {
+      const pid_t child = ::fork();
+      if (child == 0) {
+        for (int j = 0; j < 3; j++) {
+          std::thread([&] {
+            for (;;) read_clocks(shared.get());
+          }).detach();
+        }
+        ::usleep(1000 + i * 10);
+        ::_exit(0);
+      }
+      ::waitpid(child, nullptr, 0);
+    }
+    shared->ready = 1;
+    while (!shared->quit) ::usleep(1000);
+    return 0;
+  });
+  auto engine = start(target.pid());
+  shared->phase = 4;
+  EXPECT_TRUE(eventually([&] { return shared->ready == 1; }));
+  engine->stop();
+  shared->quit = true;
+  EXPECT_EQ(target.wait(), 0);
+  const auto counters = engine->counters(target.pid());
+  EXPECT_GT(counters.shifted, static_cast<uint64_t>(kProcesses));
+  EXPECT_EQ(counters.failed, 0U);
 }
 
 TEST(PtraceEngine, TheClocksWithoutAMapAndTheOtherCasesOfTheCalls) {
