@@ -23,7 +23,7 @@ struct Length {
   int room = -1;
 
   [[nodiscard]] bool in_memory() const { return form == Form::kTimespec || form == Form::kTimeval; }
-  [[nodiscard]] size_t size() const { return (narrow ? 8U : 16U) * (setting ? 2U : 1U); }
+  [[nodiscard]] size_t size() const { return (narrow ? size_t{8} : 16) * (setting ? 2 : 1); }
 };
 
 struct LengthCall {
