@@ -73,7 +73,7 @@ def run_boot(series, boot, packed, pattern):
 
 
 def pairs_of(series, boots):
-    return [(one, boot) for boot in boots for one in series if one in ONLY.get(boot, series)]
+    return [(one, boot) for boot in boots for one in reversed(series) if one in ONLY.get(boot, series)]
 
 
 def run_cases(pairs, packed, pattern, jobs, verbose):
@@ -122,7 +122,8 @@ def main():
     if not there:
         sys.exit("run.py: not one kernel could be had")
 
-    # In the order of BOOTS the longest come first, so that no processor waits for the last one alone.
+    # The longest come first, so that no processor waits for the last one alone: those of new kernels, in the order of
+    # BOOTS.
     wanted = pairs_of(there, arguments.boot or (("tsc", "full") if arguments.measure else BOOTS))
     pairs = [pair for pair in wanted if pair not in NOT_BOOTED]
     with tempfile.NamedTemporaryFile(prefix="initramfs-") as packed:
