@@ -81,7 +81,7 @@ programs() {
 build_release() {
   local targets=(all bench)
   configure release || return
-  if ((${#kernel[@]})); then targets=(time-chaos vm_targets unit_syscalls unit_library); fi
+  if ((${#kernel[@]})); then targets=(time-chaos vm_targets unit_syscalls unit_vdso unit_library); fi
   if $quick; then mapfile -t targets < <(programs build 'unit_[a-z0-9_]+|golden_test'); fi
   ninja -C build -j "$jobs" --quiet "${targets[@]}"
 }

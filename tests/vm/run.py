@@ -7,7 +7,7 @@ runs in each boot the cases that are meant for it (guest/).
 
 Prints every test that failed or was skipped, -v all of them with what they say. Exits with 0 when none
 failed and at least one kernel ran. The programs are those of DIR (default: build/): time-chaos, vm_targets,
-unit_syscalls and unit_library must be built.
+unit_syscalls, unit_vdso and unit_library must be built.
 """
 
 import argparse
@@ -54,7 +54,7 @@ def pack(build, program, path):
     add_python(archive, GUEST_MODULES)
     for target in sorted((build / "tests/vm/targets").iterdir()):
         archive.program(target, path=f"targets/{target.name}")
-    for units in ("unit_syscalls", "unit_library"):
+    for units in ("unit_syscalls", "unit_vdso", "unit_library"):
         archive.program(build / "tests" / units, path=f"targets/{units}")
     for script in ("watch.py", "script"):
         archive.file(f"targets/{script}", HERE / "targets" / script)
