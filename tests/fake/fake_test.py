@@ -6,12 +6,10 @@ printed there.
     fake_test.py BUILD_DIRECTORY [TEST...]
 """
 
-import json
 import os
 import pathlib
 import random
 import re
-import select
 import shutil
 import signal
 import struct
@@ -22,37 +20,20 @@ import time
 import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "scripts" / "vm"))
+sys.path[:0] = [str(ROOT / "scripts" / "vm"), str(ROOT / "tests" / "outside")]
 
 from cache import cache, locked, replace_directory, scratch  # noqa: E402
 from debian import Missing, Suites  # noqa: E402
+from outside import Printer, TimeChaos, run  # noqa: E402
 
 HERE = ROOT / "tests" / "fake"
 BUILD = pathlib.Path(sys.argv.pop(1)).resolve()
 PROGRAM = BUILD / "time-chaos"
+time_chaos = TimeChaos(PROGRAM)
+events = time_chaos.events
 TARGETS = BUILD / "tests" / "live" / "targets"
 AHEAD = 864000
 REAL, FAKE = (0, 0, 0), (AHEAD, AHEAD, AHEAD)
-
-
-def run(command, **more):
-    done = subprocess.run([str(word) for word in command], capture_output=True, text=True,
-                          timeout=100, check=False, **more)
-    if done.returncode != 0:
-        raise AssertionError(f"{command}: exit {done.returncode}\n{done.stdout}{done.stderr}")
-    return done.stdout
-
-
-def time_chaos(*words, code=0, **more):
-    done = subprocess.run([PROGRAM, *map(str, words)], capture_output=True, text=True, timeout=60,
-                          check=False, **more)
-    if done.returncode != code:
-        raise AssertionError(f"{words}: exit {done.returncode}\n{done.stdout}{done.stderr}")
-    return done.stdout + done.stderr
-
-
-def events(*words, **more):
-    return [json.loads(line) for line in time_chaos(*words, "--json", **more).splitlines()]
 
 
 def library(path, *flags, compiler="cc"):
@@ -78,28 +59,15 @@ def old_glibc():
     return place / "lib" / "x86_64-linux-gnu"
 
 
-class Target:
+class Target(Printer):
     """The program, and what it prints."""
 
     def __init__(self, program, *words):
-        self.process = subprocess.Popen([program, *map(str, words)], stdin=subprocess.PIPE,
-                                        stdout=subprocess.PIPE, bufsize=0)
-        self.pid = self.process.pid
-        self.rest = b""
-
-    def tell(self, command):
-        self.process.stdin.write(command.encode() + b"\n")
+        super().__init__([program, *map(str, words)])
 
     def lines(self, seconds):
-        end = time.monotonic() + seconds
-        while (left := end - time.monotonic()) > 0:
-            if not select.select([self.process.stdout], [], [], left)[0]:
-                continue
-            got = os.read(self.process.stdout.fileno(), 1 << 16)
-            if not got:
-                raise AssertionError(f"the program ended: {self.process.wait()}")
-            *whole, self.rest = (self.rest + got).split(b"\n")
-            yield from ([int(word) for word in line.split()] for line in whole)
+        for words in super().lines(seconds):
+            yield [int(word) for word in words]
 
     def shown(self, pid=None, seconds=0.2):
         """By how much its three functions are ahead of the system call: the set of what it printed."""
@@ -111,12 +79,6 @@ class Target:
                 if who == (pid or self.pid):
                     seen.add(tuple(ahead(value - raw) for value in values))
         return seen
-
-    def end(self):
-        self.process.stdin.close()
-        self.process.stdout.close()
-        self.process.kill()
-        self.process.wait()
 
 
 class Facts:

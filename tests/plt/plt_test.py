@@ -22,44 +22,24 @@ import time
 import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests" / "outside"))
+
+from outside import Printer, TimeChaos, run  # noqa: E402
+
 HERE = ROOT / "tests" / "plt"
 BUILD = pathlib.Path(sys.argv.pop(1)).resolve()
 PROGRAM = BUILD / "time-chaos"
+time_chaos = TimeChaos(PROGRAM)
+events = time_chaos.events
 KILLER = BUILD / "tests" / "live" / "targets" / "libkillat.so"
 HOUR = 3600
 
 
-def run(command, **more):
-    done = subprocess.run([str(word) for word in command], capture_output=True, text=True,
-                          timeout=100, check=False, **more)
-    if done.returncode != 0:
-        raise AssertionError(f"{command}: exit {done.returncode}\n{done.stdout}{done.stderr}")
-    return done.stdout
-
-
-def time_chaos(*words, code=0, **more):
-    done = subprocess.run([PROGRAM, *map(str, words)], capture_output=True, text=True, timeout=60,
-                          check=False, **more)
-    if done.returncode != code:
-        raise AssertionError(f"{words}: exit {done.returncode}\n{done.stdout}{done.stderr}")
-    return done.stdout + done.stderr
-
-
-def events(*words, **more):
-    return [json.loads(line) for line in time_chaos(*words, "--json", **more).splitlines()]
-
-
-class Target:
+class Target(Printer):
     """The program, and what it prints."""
 
     def __init__(self, directory, name="program", threads=0, through=()):
-        self.process = subprocess.Popen([*through, directory / name, str(threads)], cwd=directory,
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
-        self.pid = self.process.pid
-        self.rest = b""
-
-    def tell(self, command):
-        self.process.stdin.write(command.encode() + b"\n")
+        super().__init__([*through, directory / name, str(threads)], cwd=directory)
 
     def load(self, name):
         self.tell(f"load {name}")
@@ -68,18 +48,6 @@ class Target:
             time.sleep(0.01)
         for _ in self.lines(0.1):
             pass
-
-    def lines(self, seconds):
-        """What it prints from now on."""
-        end = time.monotonic() + seconds
-        while (left := end - time.monotonic()) > 0:
-            if not select.select([self.process.stdout], [], [], left)[0]:
-                continue
-            got = os.read(self.process.stdout.fileno(), 1 << 16)
-            if not got:
-                raise AssertionError(f"the program ended: {self.process.wait()}")
-            *whole, self.rest = (self.rest + got).split(b"\n")
-            yield from (line.decode().split() for line in whole)
 
     def shifts(self, seconds=0.3, pid=None):
         """By library, the set of whole hours that its readings are ahead."""
@@ -102,12 +70,6 @@ class Target:
                     raise AssertionError(f"{name} reads {value}, now it is {now}")
                 seen.setdefault(name, set()).add(hours)
         return seen
-
-    def end(self):
-        self.process.stdin.close()
-        self.process.stdout.close()
-        self.process.kill()
-        self.process.wait()
 
 
 class Facts:
