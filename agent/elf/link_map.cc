@@ -65,7 +65,7 @@ Result<uint64_t> find_debug(const ReadMemory& read, const ProgramHeaders& progra
     if (entry.d_tag == DT_NULL) break;
     if (entry.d_tag == DT_DEBUG && entry.d_un.d_ptr != 0) return entry.d_un.d_ptr;
   }
-  return fail(Exit::kUnsupported, "its loader has not loaded its libraries yet", "try again");
+  return fail(Exit::kFailed, "its loader has not loaded its libraries yet", "try again");
 }
 
 Result<std::string> read_path(const ReadMemory& read, uint64_t address) {
@@ -106,7 +106,7 @@ Result<LinkMap> read_link_map(const ReadMemory& read, const ProgramHeaders& prog
     TC_TRY(const auto debug, peek<Debug>(read, at));
     if (debug.version == 0 || debug.map == 0) {
       if (i != 0) break;
-      return fail(Exit::kUnsupported, "its loader has not loaded its libraries yet", "try again");
+      return fail(Exit::kFailed, "its loader has not loaded its libraries yet", "try again");
     }
     if (debug.state != 0) map.consistent = false;
     TC_CHECK(add_modules(read, debug.map, map));

@@ -34,8 +34,8 @@ struct LinkMap {
   bool consistent = false;      // the loader is not just changing it
 };
 
-// kUnsupported for a program without a loader (linked statically), and for one whose loader has not
-// run yet.
+// kUnsupported for a program without a loader (linked statically), kFailed for one whose loader has
+// not run yet.
 Result<LinkMap> read_link_map(const ReadMemory& read, const ProgramHeaders& program);
 
 }  // namespace time_chaos::elf

@@ -170,7 +170,7 @@ Result<Loader> find_loader(const elf::ReadMemory& read, const elf::LinkMap& map)
 
 Result<Loader> find_loader(pid_t pid, const tracee::Memory& memory) {
   auto map = read_modules(pid, memory);
-  if (!map && map.error().kind() == Exit::kUnsupported && map.error().remedy() != "try again") {
+  if (!map && map.error().kind() == Exit::kUnsupported) {
     return fail(Exit::kUnsupported, "it is linked statically: it has no loader to load a library",
                 kRemedy);
   }

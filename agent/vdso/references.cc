@@ -59,6 +59,29 @@ std::vector<uint64_t> read_stack(const tracee::Memory& memory, uint64_t sp, uint
   return words;
 }
 
+// A thread's stack, and those of code that a signal has interrupted (sigaltstack).
+class Stacks {
+ public:
+  explicit Stacks(uint64_t sp) : tops_{sp} {}
+
+  // Found on one of them, whose words these are.
+  void add(uint64_t sp, size_t on, const std::vector<uint64_t>& words) {
+    if (sp - tops_[on] < words.size() * sizeof(uint64_t)) return;  // the same
+    if (tops_.size() == kMostStacks) {
+      too_many_ = true;
+    } else {
+      tops_.push_back(sp);
+    }
+  }
+  [[nodiscard]] size_t count() const { return tops_.size(); }
+  [[nodiscard]] bool too_many() const { return too_many_; }
+  uint64_t operator[](size_t i) const { return tops_[i]; }
+
+ private:
+  std::vector<uint64_t> tops_;
+  bool too_many_ = false;
+};
+
 enum class Look { kClean, kRefers, kUnknown };
 
 // A sleeping thread, looked at from outside.
@@ -140,16 +163,13 @@ uint64_t stack_end(const targets::Mappings& mappings, uint64_t sp) {
 bool refers_to(const tracee::Memory& memory, uint64_t ip, uint64_t sp, const Ranges& ranges,
                uint64_t depth, uint64_t end) {
   if (inside(ip, ranges)) return true;
-  std::vector<uint64_t> stacks{sp};
-  for (size_t next = 0; next < stacks.size(); next++) {
-    const uint64_t most = next == 0 ? std::min(depth, end - sp) : depth;
-    const std::vector<uint64_t> words = read_stack(memory, stacks[next], most);
+  Stacks stacks(sp);
+  for (size_t next = 0; next < stacks.count(); next++) {
+    const auto words =
+        read_stack(memory, stacks[next], next == 0 ? std::min(depth, end - sp) : depth);
     for (size_t i = 0; i < words.size(); i++) {
       if (inside(words[i], ranges)) return true;
-      const auto frame = tracee::signal_frame_at(words, i);
-      if (!frame || stacks.size() == kMostStacks) continue;
-      const bool same = frame->sp - stacks[next] < words.size() * sizeof(uint64_t);
-      if (!same) stacks.push_back(frame->sp);
+      if (const auto frame = tracee::signal_frame_at(words, i)) stacks.add(frame->sp, next, words);
     }
   }
   return false;
@@ -157,22 +177,19 @@ bool refers_to(const tracee::Memory& memory, uint64_t ip, uint64_t sp, const Ran
 
 bool interrupted_in(const tracee::Memory& memory, uint64_t sp, const Ranges& ranges, uint64_t depth,
                     uint64_t end) {
-  std::vector<uint64_t> stacks{sp};
-  for (size_t next = 0; next < stacks.size(); next++) {
-    const uint64_t most = next == 0 ? std::min(depth, end - sp) : depth;
-    const std::vector<uint64_t> words = read_stack(memory, stacks[next], most);
+  Stacks stacks(sp);
+  for (size_t next = 0; next < stacks.count(); next++) {
+    const auto words =
+        read_stack(memory, stacks[next], next == 0 ? std::min(depth, end - sp) : depth);
     if (words.empty() || words.size() * sizeof(uint64_t) >= depth) return true;
     for (size_t i = 0; i < words.size(); i++) {
       const auto frame = tracee::signal_frame_at(words, i);
       if (!frame) continue;
       if (inside(frame->ip, ranges)) return true;
-      const bool same = frame->sp - stacks[next] < words.size() * sizeof(uint64_t);
-      if (same) continue;
-      if (stacks.size() == kMostStacks) return true;
-      stacks.push_back(frame->sp);
+      stacks.add(frame->sp, next, words);
     }
   }
-  return false;
+  return stacks.too_many();
 }
 
 std::vector<size_t> referring(const tracee::Memory& memory, std::span<const Stack> stacks,
