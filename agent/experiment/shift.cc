@@ -1,8 +1,5 @@
 #include "agent/experiment/shift.h"
 
-#include <fmt/format.h>
-
-#include <algorithm>
 #include <cstring>
 
 #include "agent/experiment/bpf_entry.h"
@@ -16,39 +13,6 @@
 namespace time_chaos::experiment {
 namespace {
 
-Error cannot_shift(const targets::Process& process, const Error& cause) {
-  return cause.because_of(fmt::format("cannot shift {}", process.label()));
-}
-
-// An experiment that was recovered but for monotonic clocks that have to stay ahead.
-bool only_kept(const vdso::Found& found) {
-  return found.state == vdso::State::kShifted && found.page.experiment[0] == '\0';
-}
-
-Error already_there(const tc_clock_page& page) {
-  const auto owner = living_owner(page);
-  return Error(Exit::kFailed,
-               fmt::format("experiment {} is already there{}", page.experiment,
-                           owner ? fmt::format(" (agent {})", *owner) : ""),
-               "change it with time-chaos set, or end it with time-chaos recover");
-}
-
-// With --detach nobody leads the slots of libraries that are loaded later.
-Status check_any_slots(const PlannedTarget& target, const ShiftRequest& request) {
-  if (target.slots != 0 || !request.detach) return {};
-  return fail(Exit::kUnsupported, "no module of it has slots for clock functions",
-              "leave out --detach, for those that are loaded later, or use --engine-vdso detour");
-}
-
-// A program that has no vDSO reads every clock by system call, so the BPF engine is enough for it.
-// One whose vDSO is not for us is served like that only when the user says so.
-Result<bool> only_calls(pid_t pid, const ShiftRequest& request, const SyscallChoice& choice) {
-  if (choice.engine != RawCalls::kBpf) return false;
-  if (request.detour == vdso::Detour::kNone) return true;
-  TC_TRY(const auto mappings, targets::Mappings::read(pid));
-  return mappings.find("[vdso]") == nullptr;
-}
-
 // The clocks that are shifted, and what is said of them.
 clock::ClockSet clocks_of(const ShiftRequest& request) {
   return request.continued ? request.continued->clocks : request.clocks.clocks;
@@ -56,101 +20,6 @@ clock::ClockSet clocks_of(const ShiftRequest& request) {
 std::string words_of(const ShiftRequest& request) {
   if (request.fake) return "by " + request.fake->name();
   return request.continued ? request.continued->words : clock::words(request.clocks);
-}
-
-Result<clock::MapPlan> plan_maps(const ShiftRequest& request, const clock::ClockMaps& current) {
-  const clock::HostReadings now = clock::read_host_clocks();
-  TC_TRY(clock::MapPlan plan,
-         clock::plan_shift(request.clocks, current, now, initial_lease(request)));
-  if (!request.continued) return plan;
-  const Continued& shown = *request.continued;
-  clock::ClockMaps maps = plan.maps;
-  for (int c = 0; c < TC_CLOCK_COUNT; c++) {
-    const auto i = static_cast<size_t>(c);
-    if (!clock::is_monotonic(c)) maps[i] = shown.maps[i];
-  }
-  maps.table = shown.maps.table;
-  plan.maps = clock::with_lease(maps, now, initial_lease(request), shown.clocks);
-  plan.maps.flip_before = maps.flip_before;
-  plan.program = shown.program;
-  return plan;
-}
-
-// Monotonic clocks stay ahead when the rest is recovered.
-clock::ClockMaps maps_when_recovered(const tc_clock_page& page) {
-  clock::ClockMaps maps = clock::maps_in_force(page);
-  const clock::ClockMaps identity = clock::identity_maps();
-  for (int c = 0; c < TC_CLOCK_COUNT; c++) {
-    const auto i = static_cast<size_t>(c);
-    if (!clock::is_monotonic(c)) maps[i] = identity[i];
-  }
-  return maps;
-}
-
-bool keeps_monotonic(const tc_clock_page& page) {
-  const clock::ClockSet monotonic(~clock::ClockSet::wall().bits());
-  return !(monotonic & clock::ClockSet(page.clocks)).empty();
-}
-
-Result<PlannedTarget> plan(targets::Process process, const ShiftRequest& request,
-                           const SyscallChoice& choice, Abandoned if_abandoned) {
-  TC_TRY(const auto status, targets::read_status(process.pid()));
-  TC_TRY(const tracee::Memory memory, tracee::Memory::open(process.pid()));
-  TC_TRY(auto held, targets::Process::open(process.pid()));
-  TC_TRY(auto carrier, carrier_of(std::move(held), running_engines()));
-  PlannedTarget target{std::move(process), status.threads};
-  const pid_t pid = target.process.pid();
-  clock::ClockMaps current = clock::identity_maps();
-  if (carrier && carrier->found.state == vdso::State::kShifted) {
-    const tc_clock_page& page = carrier->found.page;
-    if (if_abandoned == Abandoned::kForeseen && abandoned(page)) {
-      target.abandoned = carrier->experiment();
-    } else if (!only_kept(carrier->found)) {
-      return fail(already_there(page));
-    }
-    current = maps_when_recovered(page);
-    target.takes_over = true;
-    target.only_calls = !carrier->has_pages();
-    target.bpf = carrier->bpf;
-    const bool plt = carrier->found.slots.has_value();
-    const bool kept = target.abandoned.empty() || keeps_monotonic(page);
-    if (kept && (request.fake || plt != (request.detour == vdso::Detour::kPlt))) {
-      return fail(Exit::kUnsupported,
-                  "an earlier experiment's monotonic clocks are kept ahead in it",
-                  request.fake ? "restart it, or leave out --fake"
-                               : fmt::format("use --engine-vdso {}", plt ? "plt" : "detour"));
-    }
-    if (plt) {
-      TC_TRY(auto led, plan_taken_slots(pid, memory, carrier->found, request.modules));
-      target.slots = led.count;
-      target.modules = std::move(led.modules);
-      TC_CHECK(check_any_slots(target, request));
-    }
-  }
-  if (carrier && carrier->has_pages()) target.found = carrier->found;
-  TC_TRY(target.maps, plan_maps(request, current));
-  if (target.maps.program && request.detach) {
-    return fail(Exit::kUnsupported, "a schedule that long has to be fed to its target bit by bit",
-                "leave out --detach");
-  }
-  if (target.takes_over) {
-    if (target.found) target.patches = target.found->patches();
-    return target;
-  }
-  TC_TRY(target.only_calls, only_calls(pid, request, choice));
-  if (target.only_calls) return target;
-  auto attach = vdso::make_plan(pid, memory, request.detour, request.modules, request.fake);
-  if (!attach && attach.error().kind() == Exit::kUnsupported && choice.engine == RawCalls::kBpf) {
-    return fail(attach.error().with_remedy("--engine-vdso off shifts its system calls alone"));
-  }
-  TC_TRY(target.attach, std::move(attach));
-  for (const auto& function : target.attach->functions) target.patches.push_back(function.record);
-  if (const auto& plt = target.attach->plt) {
-    target.slots = plt->scan.slots.size();
-    target.modules = plt->scan.modules;
-    TC_CHECK(check_any_slots(target, request));
-  }
-  return target;
 }
 
 // What an agent that died, or a thread that did not leave, left behind.
@@ -352,12 +221,6 @@ Result<Shifted> shift(PlannedTarget& target, const ShiftRequest& request, Syscal
 
 }  // namespace
 
-std::optional<Nanoseconds> initial_lease(const ShiftRequest& request) {
-  if (!request.lease) return request.duration;
-  if (!request.duration) return request.lease;
-  return std::min(*request.lease, *request.duration);
-}
-
 std::optional<clock::Reading> end_of(const clock::ClockMaps& maps, clock::ClockSet clocks) {
   for (int c = 0; c < TC_CLOCK_COUNT; c++) {
     const tc_clock_map& map = maps[static_cast<size_t>(c)];
@@ -368,32 +231,12 @@ std::optional<clock::Reading> end_of(const clock::ClockMaps& maps, clock::ClockS
   return std::nullopt;
 }
 
-Result<PlannedTarget> plan_target(targets::Process process, const ShiftRequest& request,
-                                  const SyscallChoice& choice, Abandoned abandoned) {
-  TC_CHECK(targets::check_targetable(process));
-  const std::string label = process.label();
-  auto planned = plan(std::move(process), request, choice, abandoned);
-  if (!planned) return fail(planned.error().because_of("cannot shift " + label));
-  return planned;
-}
-
-Result<PlannedTarget> plan_before_exec(targets::Process process, const ShiftRequest& request) {
-  TC_CHECK(targets::check_targetable(process));
-  // By inheritance from us: then we are a target ourselves.
-  if (const auto place = place_of(process.pid(), running_engines())) {
-    return fail(cannot_shift(process, already_there(place->engine->page(place->page))));
-  }
-  PlannedTarget target{std::move(process), 1};
-  target.only_calls = true;
-  TC_TRY(target.maps, clock::plan_shift(request.clocks, clock::identity_maps(),
-                                        clock::read_host_clocks(), initial_lease(request)));
-  return target;
-}
-
 Result<Shifted> shift_target(PlannedTarget& target, const ShiftRequest& request, SyscallSide& side,
                              size_t number) {
   auto shifted = shift(target, request, side, number);
-  if (!shifted) return fail(cannot_shift(target.process, shifted.error()));
+  if (!shifted) {
+    return fail(shifted.error().because_of("cannot shift " + target.process.label()));
+  }
   return shifted;
 }
 

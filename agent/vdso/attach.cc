@@ -37,10 +37,17 @@ class Attach {
   Attach(pid_t pid, const AttachPlan& plan, const AttachOptions& options, tracee::Memory memory)
       : pid_(pid), plan_(plan), options_(options), memory_(std::move(memory)) {}
 
+  Status rehearse() {
+    TC_TRY(const Hold hold, Hold::take(pid_));
+    TC_CHECK(hold.rehearse(memory_, job()));
+    return plan_.fake ? rehearse_loader(pid_, memory_, plan_.fake->loader) : Status();
+  }
+
   // Everything up to the jumps; the clocks are still shown as they are.
   Result<AttachReport> install(const std::function<void(tc_clock_page&)>& header) {
     TC_TRY(const Hold hold, Hold::take(pid_));
-    if (plan_.fake) TC_CHECK(rehearse(pid_, memory_, plan_.fake->loader));
+    // Again: its threads may be elsewhere by now.
+    if (plan_.fake) TC_CHECK(rehearse_loader(pid_, memory_, plan_.fake->loader));
     TC_TRY(const StubRun run, hold.run(memory_, job()));
     mapped_ = true;
     report_.stopped = run.stopped;
@@ -196,6 +203,14 @@ void undo(pid_t pid, bool suspend_seccomp) {
 }
 
 }  // namespace
+
+Status rehearse_attach(pid_t pid, const AttachPlan& plan, const AttachOptions& options) {
+  TC_TRY(tracee::Memory memory, tracee::Memory::open(pid));
+  Attach work(pid, plan, options, std::move(memory));
+  const Status foreseen = tracee::in_session([&] { return work.rehearse(); });
+  // It goes, or changes, or all its threads are busy: whoever attaches sees to that.
+  return foreseen || foreseen.error().kind() == Exit::kFailed ? Status() : foreseen;
+}
 
 Result<AttachReport> attach(pid_t pid, const AttachPlan& plan, const AttachOptions& options,
                             const clock::ClockMaps& maps,

@@ -32,6 +32,11 @@ struct AttachReport {
   std::optional<Loaded> loaded;  // a library of the user's
 };
 
+// Whether something in the target would refuse `plan`: a seccomp filter, or, for a library of the
+// user's, that no thread of it may load one. Threads are stopped for a moment where they have a
+// filter or there is a library; nothing is changed. kNotPermitted, kUnsupported, kNoTarget.
+Status rehearse_attach(pid_t pid, const AttachPlan& plan, const AttachOptions& options);
+
 // Carries out `plan`, and then puts `maps` into force by one flip. `header` fills in the clock
 // page's first fields. On any error everything is undone before it is returned.
 Result<AttachReport> attach(pid_t pid, const AttachPlan& plan, const AttachOptions& options,

@@ -8,6 +8,7 @@
 #include <chrono>
 #include <thread>
 
+#include "agent/targets/process.h"
 #include "agent/tracee/candidate.h"
 #include "agent/tracee/eintr.h"
 
@@ -64,6 +65,15 @@ Result<StubRun> Hold::run(tracee::Memory& memory, const StubJob& job) const {
     if (!ended || has_ended(lock_) || round == kRounds || !memory.present(job.place.address))
       return run;
   }
+}
+
+Status Hold::rehearse(tracee::Memory& memory, const StubJob& job) const {
+  const auto tids = tracee::candidates(pid_);
+  if (!tids) return {};  // run() waits for one
+  const auto status = targets::read_thread_status(pid_, tids->front());
+  if (!status || status->seccomp_mode == 0) return {};
+  TC_TRY(const tracee::SeizedThread worker, tracee::SeizedThread::seize(pid_, tids->front()));
+  return rehearse_stub(worker, memory, job);
 }
 
 Status Hold::write(tracee::Memory& memory, const std::function<Status()>& writes) const {

@@ -27,6 +27,10 @@ class Hold {
   // on its own again afterwards. Inside tracee::in_session().
   Result<StubRun> run(tracee::Memory& memory, const StubJob& job) const;
 
+  // What of that is foreseen to be refused. Only a thread under a seccomp filter is stopped for it:
+  // a filter can be read in no other way.
+  Status rehearse(tracee::Memory& memory, const StubJob& job) const;
+
   // Writes that need a tracer (proc_mem.force_override): tried as they are, then, if they fail,
   // with one thread stopped, by PTRACE_POKEDATA. Inside tracee::in_session().
   Status write(tracee::Memory& memory, const std::function<Status()>& writes) const;

@@ -151,7 +151,7 @@ class Caller {
 
 }  // namespace
 
-Status rehearse(pid_t pid, const tracee::Memory& memory, const Loader& loader) {
+Status rehearse_loader(pid_t pid, const tracee::Memory& memory, const Loader& loader) {
   TC_TRY(SafePoint point, find_safe_point(pid, memory, loader, check_filters));
   TC_CHECK(tracee::undo_our_eintr(point.thread));
   return point.thread.detach();

@@ -21,7 +21,7 @@ std::vector<tracee::PlannedCall> calls_of_loading();
 
 // There is such a point, and no seccomp filter in the way: what can be refused, before anything is
 // changed. Inside tracee::in_session(), as are the others.
-Status rehearse(pid_t pid, const tracee::Memory& memory, const Loader& loader);
+Status rehearse_loader(pid_t pid, const tracee::Memory& memory, const Loader& loader);
 
 struct LoaderRun {
   tc_fake_call call;                    // as the thread has left it

@@ -39,6 +39,16 @@ class Runner {
         "try again");
   }
 
+  // As the first attempt would begin. The filter comes back when the thread is let go.
+  Status rehearse() {
+    TC_TRY(stop_, thread_.interrupt());
+    TC_TRY(const Registers stopped, thread_.registers());
+    const Status planned = in_stub(stopped.ip()) ? Status() : plan(stopped);
+    (void)tracee::undo_our_eintr(thread_);
+    TC_CHECK(thread_.detach());
+    return planned;
+  }
+
  private:
   [[nodiscard]] bool in_stub(uint64_t ip) const {
     return ip >= job_.place.address && ip < job_.place.address + job_.place.size;
@@ -78,15 +88,24 @@ class Runner {
     *stopped = tracee::without_our_eintr(thread_, *stopped);
     tracee::leave_critical_section(thread_, memory_, *stopped);
     TC_CHECK(job_.still_valid());
+    TC_CHECK(plan(*stopped));
+    return calls_.empty() ? Status() : write();
+  }
+
+  // All that can be refused.
+  Status plan(const Registers& stopped) {
     calls_ = job_.remaining();
     if (calls_.empty()) return {};
     const uint64_t code_at = job_.place.address + sizeof(payload::StubHeader);
-    stub_ = generate_stub(*stopped, calls_, code_at);
+    stub_ = generate_stub(stopped, calls_, code_at);
     if (sizeof(payload::StubHeader) + stub_.bytes.size() > job_.place.size) {
       return fail(Exit::kUnsupported, "the vDSO of this kernel has too little room at its end");
     }
     TC_TRY(status_, targets::read_thread_status(thread_.pid(), thread_.tid()));
-    TC_CHECK(check_seccomp(*stopped));
+    return check_seccomp(stopped);
+  }
+
+  Status write() {
     payload::StubHeader header = job_.header;
     header.tid = static_cast<uint32_t>(thread_.tid());
     header.size = static_cast<uint32_t>(sizeof header + stub_.bytes.size());
@@ -297,6 +316,10 @@ class Runner {
 
 Result<StubRun> run_stub(tracee::SeizedThread thread, tracee::Memory& memory, const StubJob& job) {
   return Runner(thread, memory, job).run();
+}
+
+Status rehearse_stub(tracee::SeizedThread thread, tracee::Memory& memory, const StubJob& job) {
+  return Runner(thread, memory, job).rehearse();
 }
 
 Status wipe_stub(tracee::Memory& memory, const StubPlace& place) {

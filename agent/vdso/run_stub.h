@@ -43,6 +43,10 @@ struct StubRun {
 // thread is home then, too. kNoTarget when it ended.
 Result<StubRun> run_stub(tracee::SeizedThread thread, tracee::Memory& memory, const StubJob& job);
 
+// What can be told of it beforehand, filters above all: `thread`, seized and running, is stopped
+// for a look at it and let go. Nothing is written. Errors as those of run_stub().
+Status rehearse_stub(tracee::SeizedThread thread, tracee::Memory& memory, const StubJob& job);
+
 // Zeroes the place. The caller has made sure that no thread is in it or will come back to it.
 Status wipe_stub(tracee::Memory& memory, const StubPlace& place);
 

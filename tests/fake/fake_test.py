@@ -332,6 +332,8 @@ class FakeTest(Base):
         """Each before anything has changed: one line, with the reason."""
         static = self.dir / "static"
         run(["cc", "-O2", "-static", "-pthread", HERE / "program.c", "-w", "-o", static])
+        other = self.start()  # named first, and left alone
+        untouched = Facts(other.pid)
         for words, program, code, why in (((), static, 5, "linked statically"),
                                           ((0, "busy"), None, 5, "runs"),
                                           ((0, "handler"), None, 5, "signal handler")):
@@ -340,14 +342,19 @@ class FakeTest(Base):
                 self.addCleanup(target.end)
                 time.sleep(0.4)
                 before = Facts(target.pid)
-                line = time_chaos("agent", "--pid", target.pid, "--fake", self.ahead, code=code)
+                line = time_chaos("agent", "--pid", other.pid, "--pid", target.pid, "--fake", self.ahead, code=code)
                 self.assertRegex(line, rf"^time-chaos: cannot shift [^\n]*{why}[^\n]*\n$")
                 self.assert_same(before, target.pid)
+                self.assert_same(untouched, other.pid)
         with subprocess.Popen([TARGETS / "seccomp", "kill"], stdout=subprocess.DEVNULL) as process:
             try:
                 time.sleep(0.3)
-                line = time_chaos("agent", "--pid", process.pid, "--fake", self.ahead, code=3)
-                self.assertIn("seccomp", line)
+                for more in ((), ("--dry-run",)):
+                    line = time_chaos("agent", "--pid", other.pid, "--pid", process.pid, "--fake", self.ahead, *more,
+                                      code=3)
+                    self.assertIn("seccomp", line)
+                self.assertEqual(other.shown(), {REAL})
+                self.assert_same(untouched, other.pid)
                 self.assertIsNone(process.poll())
             finally:
                 process.kill()

@@ -29,6 +29,29 @@ TEST_P(Refusing, FilterIsNotRunInto) {
   EXPECT_TRUE(unchanged(before, child.pid()));
 }
 
+TEST_P(Refusing, IsForeseen) {
+  ASSERT_VALUE(Child child, start_filtered(GetParam()));
+  ASSERT_VALUE(const Snapshot before, Snapshot::take(child.pid()));
+  ASSERT_PROGRAM(outcome, 3, agent_arguments(child.pid(), "1h", {"--dry-run"}));
+  EXPECT_THAT(outcome.err, testing::HasSubstr("seccomp"));
+  ASSERT_PROGRAM(forced, 0, agent_arguments(child.pid(), "1h", {"--dry-run", "--force"}));
+  EXPECT_STATUS(check_shift(child, {}));
+  EXPECT_TRUE(unchanged(before, child.pid()));
+}
+
+TEST_P(Refusing, NoOtherTargetIsShiftedBefore) {
+  ASSERT_VALUE(Child first, start_clock_target(clock_target("glibc")));
+  ASSERT_VALUE(Child child, start_filtered(GetParam()));
+  ASSERT_VALUE(const Snapshot before, Snapshot::take(first.pid()));
+  ASSERT_PROGRAM(
+      outcome, 3,
+      agent_arguments(first.pid(), "1h", {"--detach", "--pid", std::to_string(child.pid())}));
+  EXPECT_TRUE(is_one_error_line(outcome.err));
+  EXPECT_TRUE(outcome.event("shifted").is_null()) << outcome.text();
+  EXPECT_STATUS(check_shift(first, {}));
+  EXPECT_TRUE(unchanged(before, first.pid()));
+}
+
 TEST_P(Refusing, ForceSuspendsTheFilter) {
   ASSERT_VALUE(Child child, start_filtered(GetParam()));
   ASSERT_VALUE(const Snapshot before, Snapshot::take(child.pid()));
