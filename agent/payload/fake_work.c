@@ -3,16 +3,22 @@
  * file that exists in memory only, or unloads it. Compiled to assembly, which fake_x86_64.S
  * includes; so it has no data, and calls only what the agent found in the target's C library. errno
  * is as before. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <linux/memfd.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <time.h>
+
 #include "agent/payload/fake_call.h"
 
 void tc_fake_work(struct tc_fake_call* call);
 void tc_fake_wait(const struct tc_fake_call* call);
+/* Its result, or a negative errno value. */
+int64_t tc_fake_system_call(int64_t number, uint64_t a, uint64_t b, uint64_t c);
 
-/* Of x86-64. */
-enum { NR_write = 1, NR_close = 3, NR_sched_yield = 24, NR_madvise = 28, NR_memfd_create = 319 };
-enum { MONOTONIC_COARSE = 6, MOMENT = 200000000 };
-enum { CLOEXEC = 1, NOEXEC_SEAL = 8, DONTNEED = 4 };
-enum { EINVAL_ = 22, EINTR_ = 4, EIO_ = 5 };
+enum { MOMENT = 200000000 };
+enum { NOEXEC_SEAL = 8 }; /* MFD_NOEXEC_SEAL of linux/memfd.h, since 6.3 */
 
 struct times {
   int64_t sec;
@@ -25,29 +31,21 @@ struct original {
   int64_t (*time)(int64_t*);
 };
 
-static int64_t system_call(int64_t number, uint64_t a, uint64_t b, uint64_t c) {
-  int64_t result;
-  __asm__ volatile("syscall"
-                   : "=a"(result)
-                   : "0"(number), "D"(a), "S"(b), "d"(c)
-                   : "rcx", "r11", "memory");
-  return result;
-}
-
 /* The file, or a negative errno value. */
 static int64_t make_file(struct tc_fake_call* call) {
   const uint64_t name = (uint64_t)call->name;
-  int64_t file = system_call(NR_memfd_create, name, CLOEXEC | NOEXEC_SEAL, 0);
-  if (file == -EINVAL_) file = system_call(NR_memfd_create, name, CLOEXEC, 0); /* before 6.3 */
+  int64_t file = tc_fake_system_call(SYS_memfd_create, name, MFD_CLOEXEC | NOEXEC_SEAL, 0);
+  if (file == -EINVAL)
+    file = tc_fake_system_call(SYS_memfd_create, name, MFD_CLOEXEC, 0); /* before 6.3 */
   if (file < 0) return file;
   uint64_t done = 0;
   while (done < call->image_size) {
     const int64_t wrote =
-        system_call(NR_write, (uint64_t)file, call->image + done, call->image_size - done);
-    if (wrote == -EINTR_) continue;
+        tc_fake_system_call(SYS_write, (uint64_t)file, call->image + done, call->image_size - done);
+    if (wrote == -EINTR) continue;
     if (wrote <= 0) {
-      (void)system_call(NR_close, (uint64_t)file, 0, 0);
-      return wrote < 0 ? wrote : -EIO_;
+      (void)tc_fake_system_call(SYS_close, (uint64_t)file, 0, 0);
+      return wrote < 0 ? wrote : -EIO;
     }
     done += (uint64_t)wrote;
   }
@@ -109,11 +107,12 @@ static void load(struct tc_fake_call* call) {
     call->error = file;
     return;
   }
-  (void)system_call(NR_madvise, call->image, (call->image_size + 4095) & ~(uint64_t)4095, DONTNEED);
+  (void)tc_fake_system_call(SYS_madvise, call->image, (call->image_size + 4095) & ~(uint64_t)4095,
+                            MADV_DONTNEED);
   append_number(call->path, (uint64_t)file);
   call->step = TC_FAKE_OPEN;
   void* handle = ((void* (*)(const char*, int))call->load)(call->path, (int)call->mode);
-  (void)system_call(NR_close, (uint64_t)file, 0, 0);
+  (void)tc_fake_system_call(SYS_close, (uint64_t)file, 0, 0);
   if (handle == NULL) {
     keep_text(call);
     return;
@@ -142,9 +141,9 @@ void tc_fake_wait(const struct tc_fake_call* call) {
   const struct original* original = (const struct original*)call->original;
   struct times begin = {0, 0};
   struct times now = {0, 0};
-  if (original->clock_gettime(MONOTONIC_COARSE, &begin) != 0) return;
+  if (original->clock_gettime(CLOCK_MONOTONIC_COARSE, &begin) != 0) return;
   do {
-    (void)system_call(NR_sched_yield, 0, 0, 0);
-    (void)original->clock_gettime(MONOTONIC_COARSE, &now);
+    (void)tc_fake_system_call(SYS_sched_yield, 0, 0, 0);
+    (void)original->clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
   } while ((now.sec - begin.sec) * 1000000000 + now.part - begin.part < MOMENT);
 }

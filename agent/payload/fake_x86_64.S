@@ -160,6 +160,16 @@ tc_fake_restart:
     mov     rsp, [rip + CALL_SAVED + 72]
     jmp     [rip + CALL_HOME]
 
+/* int64_t tc_fake_system_call(int64_t number, uint64_t a, uint64_t b, uint64_t c) */
+.balign 16
+tc_fake_system_call:
+    mov     rax, rdi
+    mov     rdi, rsi
+    mov     rsi, rdx
+    mov     rdx, rcx
+    syscall
+    ret
+
 .balign 16
 .include "fake_work_x86_64.s"
 
