@@ -62,7 +62,6 @@ def library_units():
 
 CASES = [("the BPF engine's unit tests", bpf_units, ("tsc",)),
          ("the library's unit tests", library_units, ("tsc",))]
-# Where the vvar pages need not move in every mirror, and a vDSO can be sealed: both at once only on these. From 7 on
-# /proc/PID/mem is closed to those tests, which do not trace.
-if (6, 12) <= kernel.release() < (7, 0):
+# Where the vvar pages need not move in every mirror, and a vDSO can be sealed.
+if kernel.release() >= (6, 12):
     CASES.append(("the mirror's unit tests", mirror_units, ("tsc",)))
