@@ -69,7 +69,7 @@ Status SyscallSide::check_any_engine(const ShiftRequest& request) const {
               "leave it out");
 }
 
-Result<SyscallChoice> SyscallSide::foresee(const ShiftRequest& request) {
+Result<SyscallSide> SyscallSide::choose(const ShiftRequest& request) {
   SyscallSide side;
   side.choice_.by_itself = request.syscalls == SyscallEngine::kAuto;
   if (request.syscalls == SyscallEngine::kPtrace) side.choice_.engine = RawCalls::kPtrace;
@@ -77,9 +77,9 @@ Result<SyscallChoice> SyscallSide::foresee(const ShiftRequest& request) {
     TC_CHECK(without_children_possible(request));
     side.choice_.engine = RawCalls::kPtrace;
     side.choice_.why = "--no-children needs it";
-    return side.choice_;
+    return side;
   }
-  if (!bpf_wanted(request)) return side.choice_;
+  if (!bpf_wanted(request)) return side;
   if (const Status possible = bpf_possible(request)) {
     side.choice_.engine = RawCalls::kBpf;
   } else if (request.syscalls == SyscallEngine::kBpf) {
@@ -88,33 +88,42 @@ Result<SyscallChoice> SyscallSide::foresee(const ShiftRequest& request) {
     side.choose_another(request, possible.error());
   }
   TC_CHECK(side.check_any_engine(request));
-  return side.choice_;
+  return side;
 }
 
-Result<SyscallSide> SyscallSide::begin(const ShiftRequest& request, size_t targets) {
-  SyscallSide side;
-  TC_TRY(side.choice_, foresee(request));
-  if (side.choice_.engine != RawCalls::kBpf) return side;
-  end_unused(running_engines());
-  const size_t later = request.targets.open_ended() && !request.detach ? kPlacesForFollowers : 0;
-  auto engine = syscalls::BpfEngine::start(static_cast<uint32_t>(targets + later));
+Status SyscallSide::start_bpf(const ShiftRequest& request, size_t places) {
+  auto engine = syscalls::BpfEngine::start(static_cast<uint32_t>(places));
   if (!engine && request.syscalls == SyscallEngine::kBpf) {
     return fail(engine.error().because_of("--engine-syscalls bpf"));
   }
   if (!engine) {
-    side.choose_another(request, engine.error());
-    TC_CHECK(side.check_any_engine(request));
-    return side;
+    choose_another(request, engine.error());
+    return check_any_engine(request);
   }
-  side.bpf_ = std::make_unique<syscalls::BpfEngine>(std::move(*engine));
-  side.outlive_ = must_outlive(request);
-  side.choice_.hooks = syscalls::name(side.bpf_->hooks().exit);
-  side.choice_.why = side.bpf_->hooks().why;
-  side.choice_.refused = side.bpf_->refused();
-  if (side.bpf_->no_guard()) side.choice_.no_guard = side.bpf_->no_guard()->message();
-  if (side.bpf_->no_waits()) side.choice_.no_waits = side.bpf_->no_waits()->message();
-  if (side.bpf_->no_time()) side.choice_.no_time = side.bpf_->no_time()->message();
+  bpf_ = std::make_unique<syscalls::BpfEngine>(std::move(*engine));
+  outlive_ = must_outlive(request);
+  choice_.hooks = syscalls::name(bpf_->hooks().exit);
+  choice_.why = bpf_->hooks().why;
+  choice_.refused = bpf_->refused();
+  if (bpf_->no_guard()) choice_.no_guard = bpf_->no_guard()->message();
+  if (bpf_->no_waits()) choice_.no_waits = bpf_->no_waits()->message();
+  if (bpf_->no_time()) choice_.no_time = bpf_->no_time()->message();
+  return {};
+}
+
+Result<SyscallSide> SyscallSide::begin(const ShiftRequest& request, size_t targets) {
+  TC_TRY(SyscallSide side, choose(request));
+  if (side.choice_.engine != RawCalls::kBpf) return side;
+  end_unused(running_engines());
+  const size_t later = request.targets.open_ended() && !request.detach ? kPlacesForFollowers : 0;
+  TC_CHECK(side.start_bpf(request, targets + later));
   return side;
+}
+
+Result<SyscallChoice> SyscallSide::foresee(const ShiftRequest& request) {
+  TC_TRY(SyscallSide side, choose(request));
+  if (side.choice_.engine == RawCalls::kBpf) TC_CHECK(side.start_bpf(request, 1));
+  return side.choice_;
 }
 
 Engines SyscallSide::engines() const {

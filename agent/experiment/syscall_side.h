@@ -32,7 +32,8 @@ struct SyscallChoice {
 
 class SyscallSide {
  public:
-  // What begin() would choose as far as it can be told without trying: for --dry-run.
+  // What begin() would choose, for --dry-run. The BPF engine is started and ended for it, because
+  // what a kernel refuses is known when it refuses it.
   static Result<SyscallChoice> foresee(const ShiftRequest& request);
   // Chooses, and starts the BPF engine, with no targets yet, if that is the choice. An error only
   // where the user insists on an engine that cannot be had.
@@ -78,6 +79,9 @@ class SyscallSide {
 
  private:
   SyscallSide() = default;
+  // As far as it can be told without trying.
+  static Result<SyscallSide> choose(const ShiftRequest& request);
+  Status start_bpf(const ShiftRequest& request, size_t places);
   void choose_another(const ShiftRequest& request, const Error& refusal);
   [[nodiscard]] Status check_any_engine(const ShiftRequest& request) const;
 

@@ -180,6 +180,19 @@ TEST(DryRun, ChangesNothing) {
   EXPECT_STATUS(hot.healthy());
 }
 
+// Also where only the kernel can tell that it refuses one.
+TEST(DryRun, NamesTheEnginesThatServeThen) {
+  ASSERT_VALUE(Child target, start_clock_target(clock_target("glibc")));
+  Arguments line{"agent", "--pid", std::to_string(target.pid()), "--offset", "1h", "--json"};
+  ASSERT_VALUE(Agent agent, Agent::start(line));
+  ASSERT_VALUE(const auto shifted, agent.wait_event("shifted"));
+  ASSERT_VALUE(const Outcome ended, agent.stop());
+  line.emplace_back("--dry-run");
+  ASSERT_PROGRAM(foreseen, 0, line);
+  EXPECT_EQ(member(foreseen.event("planned"), "engines"), member(shifted, "engines"))
+      << foreseen.text();
+}
+
 TEST(Help, IsShownAndSucceeds) {
   for (const Arguments& arguments :
        {Arguments{"--help"}, Arguments{"agent", "--help"}, Arguments{"run", "--help"},

@@ -28,6 +28,18 @@ TEST(SyscallChoice, IsWhatTheUserSays) {
   EXPECT_FALSE(ptrace->choice().by_itself);
 }
 
+TEST(SyscallChoice, IsForeseen) {
+  for (const auto engine : {SyscallEngine::kAuto, SyscallEngine::kBpf, SyscallEngine::kPtrace}) {
+    const auto side = SyscallSide::begin(with(engine), 1);
+    const auto foreseen = SyscallSide::foresee(with(engine));
+    ASSERT_EQ(side.has_value(), foreseen.has_value());
+    if (!side) continue;
+    EXPECT_EQ(foreseen->engine, side->choice().engine);
+    EXPECT_EQ(foreseen->why, side->choice().why);
+    EXPECT_EQ(foreseen->hooks, side->choice().hooks);
+  }
+}
+
 // On any machine: BPF, or a reason why not.
 TEST(SyscallChoice, LeftToUsHasAReason) {
   const auto side = SyscallSide::begin(with(SyscallEngine::kAuto), 2);
