@@ -71,6 +71,7 @@ struct Holder {
 };
 
 std::optional<Holder> holder(const Carrier& carrier) {
+  if (const auto& place = carrier.in_agent) return Holder{place->agent, place->address};
   if (carrier.has_pages()) return Holder{carrier.process.pid(), carrier.found.clock_page()};
   if (carrier.found.page.twin == 0) return std::nullopt;
   for (const pid_t pid : processes_of(*carrier.bpf)) {

@@ -15,6 +15,12 @@ namespace time_chaos::experiment {
 // Which engine shifts the raw system calls of a target.
 enum class RawCalls { kUntouched, kBpf, kPtrace };
 
+// Where an agent has a clock page in its own memory.
+struct PageOfAgent {
+  pid_t agent = 0;
+  uint64_t address = 0;
+};
+
 struct Carrier {
   targets::Process process;
   // Of a target without pages of its own (code == 0): the BPF engine's clock page, in force.
@@ -22,6 +28,8 @@ struct Carrier {
   std::optional<BpfPlace> bpf;
   // It has no pages because it runs a program that a target executed; its vDSO is hidden.
   bool executed = false;
+  // Followed by ptrace: nobody but its agent has its page any more.
+  std::optional<PageOfAgent> in_agent = {};
 
   [[nodiscard]] std::string experiment() const { return found.page.experiment; }
   [[nodiscard]] bool has_pages() const { return found.code != 0 || !bpf; }

@@ -94,7 +94,6 @@ Result<Changed> change(vdso::ClockPage& page, const clock::ClockSpec& spec) {
   TC_TRY(const tc_clock_page now, page.read());
   changed.clocks = clock::ClockSet(now.clocks);
   changed.experiment = now.experiment;
-  changed.ended = true;
   return changed;
 }
 

@@ -37,11 +37,16 @@ Control::Outcome Conductor::set(clock::ClockSpec spec) {
     if (!identity.empty() && pages.contains(identity)) continue;
     if (place && places.contains(key_of(*place))) continue;
     const auto members = members_of(running);
-    if (members.empty() && !(place && followers_)) continue;
+    const auto page =
+        members.empty() && side_ ? side_->followed_page(running.process.pid()) : nullptr;
+    if (members.empty() && !page && !(place && followers_)) continue;
     if (!identity.empty()) pages.insert(identity);
     if (place) places.insert(key_of(*place));
-    // Those that have it in their memory come first; what they executed has it in the BPF engine.
-    note(members.empty() ? change_for_followers(running, spec) : change(members.front(), spec));
+    // Those that have it in their memory come first; what they executed has it in the BPF engine,
+    // or is followed by us.
+    note(page              ? change_followed(running, *page, spec)
+         : members.empty() ? change_for_followers(running, spec)
+                           : change(members.front(), spec));
   }
   const auto* following = side_ ? side_->following() : nullptr;
   const bool traced = following != nullptr && !following->idle();
@@ -58,6 +63,20 @@ Control::Outcome Conductor::set(clock::ClockSpec spec) {
   return outcome;
 }
 
+// Of programs that a target has executed, when nobody else has its page any more.
+Result<Changed> Conductor::change_followed(const Running& running, FollowedPage& page,
+                                           const clock::ClockSpec& spec) {
+  auto changed = page.change(spec);
+  if (!changed) {
+    return fail(changed.error().because_of(
+        fmt::format("cannot set what {} has executed", running.process.label())));
+  }
+  side_->begin_waits_anew();
+  changed->pid = running.process.pid();
+  changed->command = running.process.name();
+  return changed;
+}
+
 // Of a target that has ended, before the next one has come.
 Result<Changed> Conductor::change_for_followers(const Running& ended,
                                                 const clock::ClockSpec& spec) {
@@ -72,6 +91,7 @@ Result<Changed> Conductor::change_for_followers(const Running& ended,
   Changed named = *changed;
   named.pid = ended.process.pid();
   named.command = ended.process.name();
+  named.ended = true;
   return named;
 }
 

@@ -46,6 +46,8 @@ class Conductor : public Control {
   void note_shifted(const Shifted& shifted);
   void add_calls(Telemetry& telemetry) const;
   void fail_with(const Error& error);
+  Result<Changed> change_followed(const Running& running, FollowedPage& page,
+                                  const clock::ClockSpec& spec);
   Result<Changed> change_for_followers(const Running& ended, const clock::ClockSpec& spec);
   Exit foretell(std::vector<targets::Process> processes);
   Result<std::vector<PlannedTarget>> plan(std::vector<targets::Process> processes,

@@ -12,22 +12,6 @@
 namespace time_chaos::experiment {
 namespace {
 
-// The clock pages that an agent has mapped, of experiments that are its own.
-std::vector<tc_clock_page> pages_of(pid_t agent) {
-  std::vector<tc_clock_page> pages;
-  const auto mappings = targets::Mappings::read(agent);
-  const auto memory = tracee::Memory::open(agent);
-  if (!mappings || !memory) return pages;
-  for (const targets::Mapping& mapping : mappings->all()) {
-    if (mapping.size() != TC_PAGE_SIZE || mapping.perms != "rw-s") continue;
-    const auto page = memory->read_value<tc_clock_page>(mapping.start);
-    if (page && page->magic == TC_PAGE_MAGIC && living_owner(*page) == agent) {
-      pages.push_back(*page);
-    }
-  }
-  return pages;
-}
-
 bool same_clocks(const tc_clock_page& a, const tc_clock_page& b) {
   const clock::ClockMaps one = clock::maps_in_force(a);
   const clock::ClockMaps other = clock::maps_in_force(b);
@@ -41,9 +25,9 @@ std::optional<tc_clock_page> page_for(pid_t target, pid_t agent) {
   const auto pages = pages_of(agent);
   if (pages.empty()) return std::nullopt;
   const bool alike = std::all_of(pages.begin(), pages.end(), [&](const auto& page) {
-    return same_clocks(page, pages.front());
+    return same_clocks(page.content, pages.front().content);
   });
-  return alike ? std::optional(pages.front()) : std::nullopt;
+  return alike ? std::optional(pages.front().content) : std::nullopt;
 }
 
 // The mark stays when an agent dies, and a debugger may trace the program then.
@@ -78,6 +62,21 @@ std::optional<Node> executed(pid_t pid) {
 }
 
 }  // namespace
+
+std::vector<HeldPage> pages_of(pid_t agent) {
+  std::vector<HeldPage> pages;
+  const auto mappings = targets::Mappings::read(agent);
+  const auto memory = tracee::Memory::open(agent);
+  if (!mappings || !memory) return pages;
+  for (const targets::Mapping& mapping : mappings->all()) {
+    if (mapping.size() != TC_PAGE_SIZE || mapping.perms != "rw-s") continue;
+    const auto page = memory->read_value<tc_clock_page>(mapping.start);
+    if (page && page->magic == TC_PAGE_MAGIC && living_owner(*page) == agent) {
+      pages.push_back({*page, vdso::identity_of(mapping), mapping.start});
+    }
+  }
+  return pages;
+}
 
 std::vector<Node> executed_programs() {
   std::vector<Node> list;

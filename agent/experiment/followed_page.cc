@@ -67,6 +67,12 @@ Status FollowedPage::renew(std::optional<std::chrono::nanoseconds> lease,
   });
 }
 
+Result<Changed> FollowedPage::change(const clock::ClockSpec& spec) {
+  TC_CHECK(maps());
+  const std::lock_guard lock(mutex_);
+  return experiment::change(page_, spec);
+}
+
 Status FollowedPage::put_clocks_back() {
   TC_CHECK(maps());
   const std::lock_guard lock(mutex_);

@@ -12,6 +12,7 @@
 #include "agent/base/error.h"
 #include "agent/clock/course.h"
 #include "agent/clock/map_plan.h"
+#include "agent/experiment/change.h"
 #include "agent/vdso/clock_page.h"
 #include "agent/vdso/find.h"
 
@@ -26,6 +27,7 @@ class FollowedPage {
   Result<clock::ClockMaps> maps();  // in force
   // Gives the maps `lease` from now on.
   Status renew(std::optional<std::chrono::nanoseconds> lease, const clock::Programs& programs);
+  Result<Changed> change(const clock::ClockSpec& spec);
   // Shows real time again, as far as it may (vdso::put_clocks_back).
   Status put_clocks_back();
 

@@ -67,7 +67,7 @@ Status include_children(syscalls::PtraceEngine& engine,
 
 void Following::renew(std::optional<std::chrono::nanoseconds> lease,
                       const clock::Programs& programs) const {
-  for (const auto& weak : pages) {
+  for (const auto& [target, weak] : pages) {
     if (const auto page = weak.lock()) (void)page->renew(lease, programs);
   }
 }
@@ -76,8 +76,8 @@ Status follow_too(Following& following, pid_t pid, bool children) {
   TC_TRY(const auto found, vdso::find_experiment(pid));
   if (!found) return fail(Exit::kNoTarget, fmt::format("{} carries no experiment", pid));
   TC_TRY(auto page, FollowedPage::open(pid, *found));
-  std::erase_if(following.pages, [](const auto& weak) { return weak.expired(); });
-  following.pages.push_back(page);
+  std::erase_if(following.pages, [](const auto& held) { return held.second.expired(); });
+  following.pages[pid] = page;
   TC_TRY(auto target, target_of(pid, *found, std::move(page), children));
   TC_CHECK(following.engine->add(std::move(target)));
   if (children) TC_CHECK(include_children(*following.engine, {{found->page_identity, pid}}));
@@ -85,7 +85,7 @@ Status follow_too(Following& following, pid_t pid, bool children) {
 }
 
 void Following::stop() const {
-  for (const auto& weak : pages) {
+  for (const auto& [target, weak] : pages) {
     if (const auto page = weak.lock()) (void)page->put_clocks_back();
   }
   engine->stop();
@@ -99,7 +99,7 @@ Result<Following> follow(const std::vector<pid_t>& pids, bool children) {
     TC_TRY(const auto found, vdso::find_experiment(pid));
     if (!found) return fail(Exit::kNoTarget, fmt::format("{} carries no experiment", pid));
     TC_TRY(auto page, FollowedPage::open(pid, *found));
-    following.pages.push_back(page);
+    following.pages[pid] = page;
     target_of_page[found->page_identity] = pid;
     TC_TRY(auto target, target_of(pid, *found, std::move(page), children));
     targets.push_back(std::move(target));

@@ -4,6 +4,7 @@
 #include <sys/types.h>
 
 #include <chrono>
+#include <map>
 #include <memory>
 #include <vector>
 
@@ -17,7 +18,7 @@ namespace time_chaos::experiment {
 struct Following {
   std::unique_ptr<syscalls::PtraceEngine> engine;
   // One a target, as long as the engine follows anybody because of it.
-  std::vector<std::weak_ptr<FollowedPage>> pages;
+  std::map<pid_t, std::weak_ptr<FollowedPage>> pages;
 
   // Lets go of all. First their clocks go back, so that no wait that begins anew with its real end
   // is over before its clock shows that.

@@ -1,5 +1,5 @@
 // Whose clock page has to change for a selected process: its own, or, for a program that was
-// executed under ptrace and has none, its family's.
+// executed under ptrace and has none, its family's, or the one that its agent keeps.
 #pragma once
 
 #include <vector>

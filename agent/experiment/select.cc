@@ -7,6 +7,7 @@
 #include <set>
 
 #include "agent/experiment/bpf_place.h"
+#include "agent/experiment/executed.h"
 #include "agent/targets/cgroup.h"
 
 namespace time_chaos::experiment {
@@ -34,6 +35,14 @@ bool wanted(const Selection& selection, const Carrier& carrier) {
   };
   return selection.all || has(selection.experiments, carrier.experiment()) ||
          has(selection.pids, carrier.process.pid()) || has(selection.names, carrier.process.name());
+}
+
+// Nothing carries it any more but programs that were executed.
+bool is_executed(const std::string& experiment) {
+  const std::vector<Node> programs = executed_programs();
+  return std::any_of(programs.begin(), programs.end(), [&](const Node& program) {
+    return program.carrier.experiment() == experiment;
+  });
 }
 
 Error nobody(const targets::Selector& selector, const char* remedy) {
@@ -112,7 +121,8 @@ Result<std::vector<Carrier>> select_carriers(const Selection& selection) {
     for (const std::string& name : selection.experiments) {
       const bool any = std::any_of(carriers.begin(), carriers.end(),
                                    [&](const Carrier& c) { return c.experiment() == name; });
-      if (!any) return fail(Exit::kNoTarget, fmt::format("no experiment named {}", name));
+      if (!any && !is_executed(name))
+        return fail(Exit::kNoTarget, fmt::format("no experiment named {}", name));
     }
   }
   if (selection.pids.empty() && !selection.open_ended()) return carriers;

@@ -65,6 +65,11 @@ class SyscallSide {
   Status follow_too(pid_t pid, const ShiftRequest& request);
   [[nodiscard]] const syscalls::PtraceEngine* following() const { return following_.engine.get(); }
   [[nodiscard]] syscalls::PtraceEngine* following() { return following_.engine.get(); }
+  // The page of a target, while somebody is followed because of it; else null.
+  [[nodiscard]] std::shared_ptr<FollowedPage> followed_page(pid_t target) const {
+    const auto found = following_.pages.find(target);
+    return found == following_.pages.end() ? nullptr : found->second.lock();
+  }
   // The leases of the targets that are followed.
   void renew_followed(std::optional<Nanoseconds> lease, const clock::Programs& programs) {
     following_.renew(lease, programs);

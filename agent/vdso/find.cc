@@ -14,10 +14,6 @@ namespace {
 
 constexpr uint64_t kPage = payload::kPageSize;
 
-std::string identity_of(const targets::Mapping& mapping) {
-  return fmt::format("{}:{}", mapping.device, mapping.inode);
-}
-
 // A shared page of ours is anonymous shared memory, which the kernel shows as this file.
 bool may_be_clock_page(const targets::Mapping& mapping) {
   return mapping.size() == kPage && mapping.perms.size() == 4 && mapping.perms[3] == 's' &&
@@ -169,6 +165,10 @@ Result<std::optional<Found>> find_experiment(pid_t pid) {
   found->stub = vdso->stub;
   found->stub_written = written && ours;
   return found;
+}
+
+std::string identity_of(const targets::Mapping& mapping) {
+  return fmt::format("{}:{}", mapping.device, mapping.inode);
 }
 
 std::vector<pid_t> sharers(const std::string& identity) {

@@ -50,6 +50,9 @@ struct Found {
 // Nothing when the process carries nothing of ours. Errors only where it cannot be looked at.
 Result<std::optional<Found>> find_experiment(pid_t pid);
 
+// Of a mapping of a clock page, whoever has it: Found::page_identity.
+std::string identity_of(const targets::Mapping& mapping);
+
 // Every process that maps the same clock page as `identity`: the target and its forked children.
 std::vector<pid_t> sharers(const std::string& identity);
 

@@ -101,17 +101,22 @@ TEST(Children, AProgramIsSetByItsTargetsPage) {
   for (const char* role : {"parent", "child", "execed"}) {
     EXPECT_STATUS(check(heirs, role, hours{2}));
   }
-  // With nobody left but the program, nobody has its page.
+  // With nobody left but the program, its page is its agent's.
   ASSERT_STATUS(heirs.family.write_line("end"));
   ASSERT_VALUE(const auto gone, held.agent.wait_event("gone"));
   ASSERT_EQ(::kill(heirs.child, SIGKILL), 0);
   for (int i = 0; i < 100 && tracer_of(heirs.child) > 0; ++i) {
     std::this_thread::sleep_for(Milliseconds{20});
   }
-  ASSERT_PROGRAM(refused, 1, {"set", "--pid", std::to_string(heirs.execed), "--offset", "3h"});
-  EXPECT_THAT(refused.err, testing::HasSubstr("start it anew")) << refused.text();
-  EXPECT_TRUE(is_one_error_line(refused.err));
-  EXPECT_STATUS(check(heirs, "execed", hours{2}));
+  ASSERT_VALUE(const auto by_agent, set_offset(heirs.execed, "3h"));
+  EXPECT_EQ(member(by_agent, "pid"), heirs.execed) << by_agent;
+  EXPECT_STATUS(check(heirs, "execed", hours{3}));
+  const std::string experiment = member(by_agent, "experiment");
+  ASSERT_PROGRAM(by_name, 0, {"set", "--experiment", experiment, "--offset", "4h", "--json"});
+  EXPECT_EQ(member(by_name.event("set"), "pid"), heirs.execed) << by_name.text();
+  EXPECT_STATUS(check(heirs, "execed", hours{4}));
+  ASSERT_PROGRAM(released, 0, {"recover", "--experiment", experiment, "--json"});
+  EXPECT_EQ(member(released.event("released"), "pid"), heirs.execed) << released.text();
 }
 
 // Without a tracer, too: forked children become targets of their own.
