@@ -51,12 +51,23 @@ def read_results(directory):
     return passed, failed, skipped
 
 
+def print_skipped(skipped):
+    """Each reason once, with the tests that it kept from running."""
+    names = {}
+    for name, reason in skipped:
+        # "... # GetParam() = 4-byte object <02-00 00-00>"
+        names.setdefault(reason, []).append(re.sub(r"\s+# GetParam\(\).*", "", name))
+    print(f"\n{len(skipped)} SKIPPED:")
+    for reason, tests in names.items():
+        print(f"  {reason}: {len(tests)} test{'s' * (len(tests) > 1)}")
+        for name in tests:
+            print(f"    {name}")
+
+
 def main():
     passed, failed, skipped = read_results(pathlib.Path(sys.argv[1]))
     if skipped:
-        print(f"\n{len(skipped)} SKIPPED:")
-        for name, reason in skipped:
-            print(f"  {name}: {reason}")
+        print_skipped(skipped)
     if failed:
         print(f"\n{len(failed)} FAILED:")
         for name in failed:
