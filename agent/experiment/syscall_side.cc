@@ -113,6 +113,7 @@ Result<SyscallSide> SyscallSide::begin(const ShiftRequest& request, size_t targe
   side.choice_.refused = side.bpf_->refused();
   if (side.bpf_->no_guard()) side.choice_.no_guard = side.bpf_->no_guard()->message();
   if (side.bpf_->no_waits()) side.choice_.no_waits = side.bpf_->no_waits()->message();
+  if (side.bpf_->no_left()) side.choice_.no_left = side.bpf_->no_left()->message();
   if (side.bpf_->no_time()) side.choice_.no_time = side.bpf_->no_time()->message();
   return side;
 }
