@@ -8,8 +8,9 @@
 
 #define ERESTART_RESTARTBLOCK 516 /* include/linux/errno.h */
 #define STICKY_TIMEOUTS 0x4000000 /* include/uapi/linux/personality.h */
-#define SETTINGS_AT_ONCE 1024 /* of timers, from the reading of the new one to the old one's end \
-                               */
+#define SETTINGS_AT_ONCE                                                  \
+  1024 /* of timers, from the reading of the new one to the old one's end \
+        */
 
 /* By thread: the clock of what is left of the setting that it is about to replace. When the kernel
  * says how much that was, the timer has forgotten. */

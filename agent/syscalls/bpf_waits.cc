@@ -65,10 +65,11 @@ constexpr Function kNextOfLengths[] = {
     {"do_io_getevents"},
 };
 
-// What writes down how much is left: of a sleep, of ppoll and pselect6, of a timer. Short ones, of
-// which hardly two are under way at once; and, with probes of its own, a call that waits itself.
+// What writes down how much is left: of a sleep, of ppoll and pselect6, of a timer. These are
+// short, so that hardly two are under way at once.
 const Names kWriters = {"nanosleep_copyout", "poll_select_finish", "put_itimerspec64"};
 const Names kWriters32 = {"put_old_itimerspec32"};
+// A call that does so itself, and waits before.
 const Names kReceivers = {"__x64_sys_recvmmsg"};
 const Names kReceivers32 = {"__ia32_compat_sys_recvmmsg_time32",
                             "__ia32_compat_sys_recvmmsg_time64"};
@@ -152,21 +153,22 @@ Result<std::vector<BpfLink>> attach_best(const waits_bpf& skeleton, const Kernel
   return fail(*why);
 }
 
-Names joined(Names names, const Names& more, bool wanted) {
-  if (wanted) names.insert(names.end(), more.begin(), more.end());
-  return names;
+Names all_of(const Names& names, const Names& more, bool ia32) {
+  Names all = names;
+  if (ia32) all.insert(all.end(), more.begin(), more.end());
+  return all;
 }
 
+// A thread that waits in recvmmsg has an instance of the probe for so long: before there was one
+// for each, some such calls would have been real, and others not.
 Result<std::vector<BpfLink>> attach_left(const bpf_program* program, KernelVersion kernel,
                                          bool ia32) {
-  TC_TRY(std::vector<BpfLink> links,
-         attach_to({program, joined(kWriters, kWriters32, ia32), true}, kernel));
-  TC_TRY(std::vector<BpfLink> receivers,
-         attach_to({program, joined(kReceivers, kReceivers32, ia32), true}, kernel));
-  for (BpfLink& one : receivers) {
-    links.push_back({one.program + "-received", std::move(one.fd)});
+  Names names = all_of(kWriters, kWriters32, ia32);
+  if (kernel >= kAllReturns) {
+    const Names receivers = all_of(kReceivers, kReceivers32, ia32);
+    names.insert(names.end(), receivers.begin(), receivers.end());
   }
-  return links;
+  return attach_to({program, names, true}, kernel);
 }
 
 int64_t nanoseconds(clockid_t clock) {
