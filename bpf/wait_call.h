@@ -25,6 +25,7 @@
 struct wait {
   __u64 at; /* a struct timespec of the caller's, or an itimerspec; 0: it waits for ever */
   __u32 clock;
+  __u32 kind; /* enum wait_kind */
   /* These say yes or no. */
   __u32 narrow;  /* 32-bit fields */
   __u32 timer;   /* struct itimerspec */
@@ -136,9 +137,10 @@ static __always_inline bool locate_wait(__u32 kind, const struct arguments* of, 
   wait->narrow = (kind & WAIT_NARROW) != 0;
   wait->timer = wait->instant = false;
   wait->left = NO_CLOCK;
+  wait->kind = kind & ~WAIT_NARROW;
   wait->clock = CLOCK_MONOTONIC;
   wait->at = 0;
-  switch (kind & ~WAIT_NARROW) {
+  switch (wait->kind) {
     case WAIT_NANOSLEEP:
       wait->at = of->first;
       break;
@@ -165,8 +167,7 @@ static __always_inline bool locate_wait(__u32 kind, const struct arguments* of, 
     case WAIT_TIMER:
       wait->timer = true;
       wait->instant = of->second & ABSTIME;
-      timer = (kind & ~WAIT_NARROW) == WAIT_TIMER ? (__u32)tchaos_timer(of->first)
-                                                  : timer_of_fd(of->first);
+      timer = wait->kind == WAIT_TIMER ? (__u32)tchaos_timer(of->first) : timer_of_fd(of->first);
       wait->clock = clock_in(timer);
       if (of->fourth) wait->left = clock_of_left(timer);
       wait->at = of->third;

@@ -8,42 +8,44 @@
 
 #define ERESTART_RESTARTBLOCK 516 /* include/linux/errno.h */
 #define STICKY_TIMEOUTS 0x4000000 /* include/uapi/linux/personality.h */
-#define SETTINGS_AT_ONCE                                                  \
-  1024 /* of timers, from the reading of the new one to the old one's end \
-        */
+#define SETTINGS_AT_ONCE 1024     /* calls that are about to set a timer */
 
-/* By thread: the clock of what is left of the setting that it is about to replace. When the kernel
- * says how much that was, the timer has forgotten. */
+/* The clock of what is left of the setting that a thread is about to replace: when the kernel says
+ * how much that was, the timer has forgotten. A call that fails leaves this behind. */
+struct setting_before {
+  __u64 timer;
+  __u32 kind; /* of the call */
+  __u32 clock;
+};
+
 struct {
   __uint(type, BPF_MAP_TYPE_LRU_HASH);
   __uint(max_entries, SETTINGS_AT_ONCE);
   __type(key, __u32);
-  __type(value, __u32);
+  __type(value, struct setting_before);
 } tchaos_wbefore SEC(".maps");
 
-static __always_inline void remember_setting(__u32 page, __u32 clock) {
+static __always_inline void remember_setting(__u64 timer, __u32 kind, __u32 clock) {
   __u32 thread = bpf_get_current_pid_tgid();
-  if (kind_of(page, clock) == TC_MAP_OFFSET) return;
-  bpf_map_update_elem(&tchaos_wbefore, &thread, &clock, BPF_ANY);
+  struct setting_before before = {timer, kind, clock};
+  bpf_map_update_elem(&tchaos_wbefore, &thread, &before, BPF_ANY);
 }
 
-static __always_inline __u32 clock_remembered(void) {
+static __always_inline __u32 clock_before(__u64 timer, __u32 kind) {
   __u32 thread = bpf_get_current_pid_tgid();
-  __u32* found = bpf_map_lookup_elem(&tchaos_wbefore, &thread);
-  if (!found) return NO_CLOCK;
-  __u32 clock = *found;
-  bpf_map_delete_elem(&tchaos_wbefore, &thread);
-  return clock;
+  struct setting_before* before = bpf_map_lookup_elem(&tchaos_wbefore, &thread);
+  if (!before || before->timer != timer || before->kind != kind) return NO_CLOCK;
+  return before->clock;
 }
 
 /* Of a sleep that was interrupted. One that the kernel goes on with has the clock of the kernel's
  * own timer; but alarms have numbers of their own there (enum alarmtimer_type), of which
  * CLOCK_BOOTTIME_ALARM's is also CLOCK_MONOTONIC's, and is taken for that. */
-static __always_inline void locate_sleep(struct task_struct* task, __u32 kind,
-                                         const struct arguments* of, struct wait* wait) {
-  if (kind == WAIT_CLOCK_NANOSLEEP) wait->clock = of->first;
+static __always_inline void locate_sleep(struct task_struct* task, const struct arguments* of,
+                                         struct wait* wait) {
+  if (wait->kind == WAIT_CLOCK_NANOSLEEP) wait->clock = of->first;
   heed_length(wait);
-  if (kind == LEFT_RESTARTED) {
+  if (wait->kind == LEFT_RESTARTED) {
     wait->clock = BPF_CORE_READ(task, restart_block.nanosleep.clockid);
     if (wait->clock == CLOCK_REALTIME) wait->clock = CLOCK_REALTIME_ALARM;
   }
@@ -72,27 +74,27 @@ static __always_inline bool is_written(struct task_struct* task, __u32 kind, lon
 static __always_inline bool locate_left(struct task_struct* task, __u32 kind,
                                         const struct arguments* of, struct wait* wait) {
   wait->narrow = (kind & WAIT_NARROW) != 0;
-  kind &= ~WAIT_NARROW;
+  wait->kind = kind & ~WAIT_NARROW;
   wait->timer = wait->instant = false;
   wait->clock = CLOCK_MONOTONIC;
   wait->at = 0;
-  switch (kind) {
+  switch (wait->kind) {
     case WAIT_NANOSLEEP:
     case WAIT_CLOCK_NANOSLEEP:
     case LEFT_RESTARTED:
-      locate_sleep(task, kind, of, wait);
+      locate_sleep(task, of, wait);
       break;
     case LEFT_TIMER:
     case LEFT_TIMERFD:
       wait->timer = true;
-      wait->clock = clock_of_left(kind == LEFT_TIMER ? (__u32)tchaos_timer(of->first)
-                                                     : timer_of_fd(of->first));
+      wait->clock = clock_of_left(wait->kind == LEFT_TIMER ? (__u32)tchaos_timer(of->first)
+                                                           : timer_of_fd(of->first));
       wait->at = of->second;
       break;
     case WAIT_TIMER:
     case WAIT_TIMERFD:
       wait->timer = true;
-      wait->clock = clock_remembered();
+      wait->clock = clock_before(of->first, wait->kind);
       wait->at = of->fourth;
       break;
     case WAIT_THIRD: /* ppoll */

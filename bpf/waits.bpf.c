@@ -149,10 +149,10 @@ static __always_inline const struct pt_regs* entry_registers(struct task_struct*
 enum { LENGTHS_REAL, LENGTHS_MOST, LENGTHS_ALL };
 __u32 tchaos_lengths = LENGTHS_REAL;
 
-static __always_inline bool is_mapped(__u32 kind, const struct wait* wait) {
+static __always_inline bool is_mapped(const struct wait* wait) {
   __u32 lengths = *(volatile __u32*)&tchaos_lengths;
   if (wait->instant || lengths == LENGTHS_ALL) return true;
-  return lengths == LENGTHS_MOST && (kind & ~WAIT_NARROW) != WAIT_SIGNAL;
+  return lengths == LENGTHS_MOST && wait->kind != WAIT_SIGNAL;
 }
 
 /* enum wait_kind of the call that runs, and its arguments. */
@@ -170,7 +170,7 @@ static __always_inline bool find_wait(struct task_struct* task, __u64 read, stru
   __u32 kind = read_call(task, &work->arguments);
   if (!kind) return false;
   return locate_wait(kind, &work->arguments, &work->wait) && work->wait.at == read &&
-         is_mapped(kind, &work->wait);
+         is_mapped(&work->wait);
 }
 
 /* As get_timespec64(to, from). A setting of a timer is read by a function that may call the one for
@@ -187,7 +187,9 @@ int tchaos_wait(struct pt_regs* ctx) {
   struct work* work = bpf_map_lookup_elem(&tchaos_work, &zero);
   struct task_struct* task = (struct task_struct*)bpf_get_current_task();
   if (!work || !find_wait(task, PT_REGS_PARM2(ctx), work)) return 0;
-  if (work->wait.left != NO_CLOCK) remember_setting(target->page, work->wait.left);
+  if (work->wait.left != NO_CLOCK) {
+    remember_setting(work->arguments.first, work->wait.kind, work->wait.left);
+  }
   if (!work->wait.instant && kind_of(target->page, work->wait.clock) == TC_MAP_OFFSET) return 0;
   work->debt.place.memory = (__u64)BPF_CORE_READ(task, mm);
   work->debt.place.at = work->wait.at;
@@ -226,9 +228,8 @@ __attribute__((noinline)) int tchaos_show_length(__u32 page, __u32 second) {
   return 1;
 }
 
-/* At the return of what writes down how much is left, each function of which does so once in a
- * call; and nothing else runs between its writing and this. Where that return is not seen, what is
- * left is in real time. */
+/* At the return of what writes down how much is left: one function, which does so once in a call.
+ * Where that return is not seen, it is in real time. */
 SEC("kprobe.multi")
 int tchaos_wait_left(struct pt_regs* ctx) {
   struct tc_bpf_target* target = current_target();

@@ -97,7 +97,7 @@ Finding machine_bpf(const Machine& machine, const TryBpf& try_bpf) {
     finding.details.push_back("waits: " + trial->no_waits);
   } else {
     if (!trial->no_left.empty()) {
-      finding.why += "; what is left of waits is real";
+      finding.why += "; what is left of waits may be real";
       finding.details.push_back("left of waits: " + trial->no_left);
     }
     finding.details.push_back(

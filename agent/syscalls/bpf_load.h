@@ -30,7 +30,7 @@ struct LoadedClocks {
   std::vector<BpfLink> links;
   // Probes that are no links and cannot be pinned: they end with the agent.
   std::vector<ScopedFd> probes;
-  // Why what is left of waits is real; nothing where it is in the target's time.
+  // Why what is left of waits is real, or some of it; nothing where it is in the target's time.
   std::optional<Error> no_left;
 };
 

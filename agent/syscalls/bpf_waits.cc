@@ -5,12 +5,14 @@
 // backwards).
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
+#include <fmt/format.h>
 #include <time.h>
 #include <waits.skel.h>
 
 #include <algorithm>
 #include <iterator>
 #include <optional>
+#include <string_view>
 #include <vector>
 
 #include "agent/syscalls/bpf_load.h"
@@ -67,12 +69,11 @@ constexpr Function kNextOfLengths[] = {
 
 // What writes down how much is left: of a sleep, of ppoll and pselect6, of a timer. These are
 // short, so that hardly two are under way at once.
-const Names kWriters = {"nanosleep_copyout", "poll_select_finish", "put_itimerspec64"};
-const Names kWriters32 = {"put_old_itimerspec32"};
+const Names kWriters = {"nanosleep_copyout", "poll_select_finish", "put_itimerspec64",
+                        "put_old_itimerspec32"};
 // A call that does so itself, and waits before.
-const Names kReceivers = {"__x64_sys_recvmmsg"};
-const Names kReceivers32 = {"__ia32_compat_sys_recvmmsg_time32",
-                            "__ia32_compat_sys_recvmmsg_time64"};
+const Names kReceivers = {"__x64_sys_recvmmsg", "__ia32_compat_sys_recvmmsg_time32",
+                          "__ia32_compat_sys_recvmmsg_time64"};
 
 enum Lengths : uint32_t { kReal, kMost, kAll };  // waits.bpf.c
 
@@ -153,22 +154,36 @@ Result<std::vector<BpfLink>> attach_best(const waits_bpf& skeleton, const Kernel
   return fail(*why);
 }
 
-Names all_of(const Names& names, const Names& more, bool ia32) {
-  Names all = names;
-  if (ia32) all.insert(all.end(), more.begin(), more.end());
-  return all;
-}
-
 // A thread that waits in recvmmsg has an instance of the probe for so long: before there was one
 // for each, some such calls would have been real, and others not.
-Result<std::vector<BpfLink>> attach_left(const bpf_program* program, KernelVersion kernel,
-                                         bool ia32) {
-  Names names = all_of(kWriters, kWriters32, ia32);
+Names writers_of(KernelVersion kernel) {
+  Names names = kWriters;
   if (kernel >= kAllReturns) {
-    const Names receivers = all_of(kReceivers, kReceivers32, ia32);
-    names.insert(names.end(), receivers.begin(), receivers.end());
+    names.insert(names.end(), kReceivers.begin(), kReceivers.end());
   }
-  return attach_to({program, names, true}, kernel);
+  return names;
+}
+
+// To each that this kernel has, where it does not have them all. The error: of the first that is
+// missing and serves not only 32-bit calls.
+Status attach_left(const bpf_program* program, KernelVersion kernel, std::vector<BpfLink>& links) {
+  const Names names = writers_of(kernel);
+  auto all = attach_to({program, names, true}, kernel);
+  if (all) {
+    links = std::move(*all);
+    return {};
+  }
+  Status done;
+  for (const char* name : names) {
+    auto one = attach_to({program, {name}, true}, kernel);
+    if (one) {
+      links.push_back(
+          {fmt::format("{}-{}", bpf_program__name(program), name), std::move(one->front().fd)});
+    } else if (done && std::string_view(name).find("32") == std::string_view::npos) {
+      done = fail(one.error());
+    }
+  }
+  return done;
 }
 
 int64_t nanoseconds(clockid_t clock) {
@@ -219,12 +234,11 @@ Status add_left(const waits_bpf& skeleton, KernelVersion kernel, LoadedClocks& c
     return fail(Exit::kUnsupported, "lengths of time are real on this kernel", kRemedy);
   }
   const bpf_program* program = skeleton.progs.tchaos_wait_left;
-  auto links = attach_left(program, kernel, true);
-  if (!links) links = attach_left(program, kernel, false);
-  if (!links) return fail(links.error());
+  std::vector<BpfLink> links;
+  const Status done = attach_left(program, kernel, links);
   TC_CHECK(keep_program(program, clocks));
-  keep_links(std::move(*links), kernel, clocks);
-  return {};
+  keep_links(std::move(links), kernel, clocks);
+  return done;
 }
 
 }  // namespace

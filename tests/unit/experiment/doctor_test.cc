@@ -195,7 +195,7 @@ TEST(Doctor, BpfSaysWhatBecameOfTheTrial) {
     trial.no_left = "unknown";
     return Result<syscalls::BpfTrial>(trial);
   })[kBpf];
-  EXPECT_THAT(finding.why, HasSubstr("what is left of waits is real"));
+  EXPECT_THAT(finding.why, HasSubstr("what is left of waits may be real"));
   EXPECT_THAT(finding.details, Contains("left of waits: unknown"));
 }
 

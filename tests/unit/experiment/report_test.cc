@@ -155,7 +155,8 @@ TEST(ChoiceText, SaysWhichAndWhyInOneLine) {
   EXPECT_EQ(json(choice)["waits"], true);
   EXPECT_EQ(json(choice)["left_of_waits"], true);
   choice.no_left = "not known";
-  EXPECT_THAT(text(choice, false), HasSubstr("what is left of their waits is told in real time"));
+  EXPECT_THAT(text(choice, false),
+              HasSubstr("what is left of their waits may be told in real time"));
   EXPECT_THAT(text(choice, true), HasSubstr("\n  left of waits: not known"));
   EXPECT_EQ(json(choice)["waits"], true);
   EXPECT_EQ(json(choice)["left_of_waits"], false);
