@@ -118,7 +118,22 @@ def time64():
     return _left("left_time64", (*MONOTONIC, "--engine-vdso", "off"), (FAST,), vdso=False)
 
 
+def many():
+    """Many threads at once: each value is mapped, and once. Before 6.16 some may be left as they are."""
+    with Stage() as stage:
+        program = stage.program("/targets/left")
+        agent = stage.agent([program], *MONOTONIC, "--rate", "20")
+        wait_until_shifted(agent, [program])
+        time.sleep(LEAD)
+        line = program.ask("many 100000 3000")
+        _, asked, _, less, _, more = line.split()
+        check(more == "0" and (less == "0" or kernel.release() < (6, 16)), line)
+        recover(agent)
+    return [f"{less} of {asked} were real"]
+
+
 CASES = [
+    ("what is left of timers, many threads", many, ("tsc", "full")),
     ("what is left of waits", native, ("tsc", "full")),
     ("what is left of waits until an instant of the wall clock", wall, ("tsc",)),
     ("what is left of waits, 32-bit", narrow, ("tsc",)),

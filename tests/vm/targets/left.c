@@ -8,6 +8,10 @@
 // while before it is interrupted, so that the kernel goes on with waits; then there are two that
 // nobody interrupts, "WAY=took,NANOSECONDS". It ends itself where something hangs.
 //
+// For "many MILLISECONDS ROUNDS" many threads set a timer of that length each and ask again and
+// again what is left, all at once: it prints "asked N", how many were told less than a quarter,
+// "less N", and how many more than all of it, "more N".
+//
 // The lengths are in 64-bit fields, or with -m32 in 32-bit ones unless TIME64 is defined.
 #define _GNU_SOURCE
 #include <errno.h>
@@ -330,6 +334,53 @@ static void run_all(int64_t milliseconds, int64_t real, int stopped) {
   fflush(stdout);
 }
 
+enum { kMany = 24 };
+
+struct asking {
+  int64_t milliseconds, rounds, asked, less, more;
+  pthread_barrier_t* start;
+};
+
+static void* ask_again_and_again(void* argument) {
+  struct asking* asking = argument;
+  const int64_t whole = asking->milliseconds * 1000000;
+  struct setting setting = {{0, 0}, length_of(whole)}, left;
+  int timer = syscall(SYS_timerfd_create, CLOCK_MONOTONIC, 0);
+  pthread_barrier_wait(asking->start);
+  if (timer < 0) abort();
+  while (asking->asked < asking->rounds) {
+    if (syscall(SETTIME(timerfd_settime), timer, 0, &setting, NULL)) abort();
+    for (int i = 0; i < 50; i++, asking->asked++) {
+      if (syscall(GETTIME(timerfd_gettime), timer, &left)) abort();
+      asking->less += nanoseconds(left.value) < whole / 4;
+      asking->more += nanoseconds(left.value) > whole + 1000000;
+    }
+  }
+  close(timer);
+  return NULL;
+}
+
+static void ask_at_once(int64_t milliseconds, int64_t rounds) {
+  static struct asking all[kMany];
+  struct asking sum = {0};
+  pthread_t threads[kMany];
+  pthread_barrier_t start;
+  pthread_barrier_init(&start, NULL, kMany);
+  for (int i = 0; i < kMany; ++i) {
+    all[i] = (struct asking){.milliseconds = milliseconds, .rounds = rounds, .start = &start};
+    if (pthread_create(&threads[i], NULL, ask_again_and_again, &all[i])) abort();
+  }
+  for (int i = 0; i < kMany; ++i) {
+    pthread_join(threads[i], NULL);
+    sum.asked += all[i].asked;
+    sum.less += all[i].less;
+    sum.more += all[i].more;
+  }
+  printf("asked %lld less %lld more %lld\n", (long long)sum.asked, (long long)sum.less,
+         (long long)sum.more);
+  fflush(stdout);
+}
+
 static void on_signal(int number) {
   (void)number;
 }
@@ -340,10 +391,14 @@ int main(void) {
   puts("ready");
   fflush(stdout);
   while (fgets(line, sizeof line, stdin)) {
-    const int stopped = !strncmp(line, "stopped ", 8);
+    const int stopped = !strncmp(line, "stopped ", 8), many = !strncmp(line, "many ", 5);
     char* rest;
-    const int64_t milliseconds = strtoll(stopped ? line + 8 : line, &rest, 10);
-    run_all(milliseconds, strtoll(rest, NULL, 10) * 1000000, stopped);
+    const int64_t milliseconds = strtoll(line + strcspn(line, "0123456789"), &rest, 10);
+    const int64_t second = strtoll(rest, NULL, 10);
+    if (many)
+      ask_at_once(milliseconds, second);
+    else
+      run_all(milliseconds, second * 1000000, stopped);
   }
   return 0;
 }
