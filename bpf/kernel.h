@@ -53,14 +53,33 @@ struct signal_struct {
   struct list_head posix_timers; /* or another kind of list, which begins alike */
 };
 
+struct k_clock {
+  int (*clock_set)(const int, const void*); /* null: nobody sets it */
+};
+
 struct k_itimer {
   struct list_head list;
   int it_id;
   int it_clock;
+  const struct k_clock* kclock; /* that it goes by now */
 };
 
 struct timerfd_ctx {
   int clockid;
+  unsigned short settime_flags; /* of its last setting */
+};
+
+/* kernel/time/hrtimer.c; where what is left of a sleep goes is known from its beginning on. */
+enum timespec_type { TT_NONE, TT_NATIVE, TT_COMPAT };
+
+struct sleep_restart {
+  int clockid;
+  enum timespec_type type;
+  void* rmtp;
+};
+
+struct restart_block {
+  struct sleep_restart nanosleep;
 };
 
 struct file {
@@ -101,6 +120,8 @@ struct task_struct {
   struct pid* thread_pid;
   struct mm_struct* mm;
   struct files_struct* files;
+  struct restart_block restart_block;
+  unsigned int personality;
   __u64 start_boottime;
 };
 

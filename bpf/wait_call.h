@@ -25,10 +25,12 @@
 struct wait {
   __u64 at; /* a struct timespec of the caller's, or an itimerspec; 0: it waits for ever */
   __u32 clock;
+  __u32 kind; /* enum wait_kind */
   /* These say yes or no. */
   __u32 narrow;  /* 32-bit fields */
   __u32 timer;   /* struct itimerspec */
   __u32 instant; /* until then, and not for so long */
+  __u32 left;    /* of a timer: the clock of what is left of its setting so far; else NO_CLOCK */
 };
 
 /* A clock that nobody has. */
@@ -53,8 +55,20 @@ static __always_inline void futex_wait(__u32 operation, struct wait* wait) {
   }
 }
 
+/* Besides a timer's clock: what it is set to now is an instant. */
+#define SET_TO_INSTANT 16
+
+static __always_inline __u32 clock_in(__u32 timer) {
+  return timer & ~SET_TO_INSTANT;
+}
+
+/* What is left of a length passes as heed_length() says. */
+static __always_inline __u32 clock_of_left(__u32 timer) {
+  return timer == CLOCK_REALTIME ? CLOCK_MONOTONIC : clock_in(timer);
+}
+
 /* If it is no timerfd, the call fails anyhow. */
-static __always_inline __u32 clock_of_timerfd(__u32 fd) {
+static __always_inline __u32 timer_of_fd(__u32 fd) {
   struct task_struct* task = (struct task_struct*)bpf_get_current_task();
   struct fdtable* table = BPF_CORE_READ(task, files, fdt);
   if (fd >= BPF_CORE_READ(table, max_fds)) return NO_CLOCK;
@@ -62,7 +76,9 @@ static __always_inline __u32 clock_of_timerfd(__u32 fd) {
   struct file* file = 0;
   if (bpf_probe_read_kernel(&file, sizeof file, files + fd) || !file) return NO_CLOCK;
   struct timerfd_ctx* timer = BPF_CORE_READ(file, private_data);
-  return timer ? (__u32)BPF_CORE_READ(timer, clockid) : NO_CLOCK;
+  if (!timer) return NO_CLOCK;
+  bool instant = BPF_CORE_READ(timer, settime_flags) & ABSTIME;
+  return (__u32)BPF_CORE_READ(timer, clockid) | (instant ? SET_TO_INSTANT : 0);
 }
 
 #define TIMERS_MOST 128 /* of a process, of those that it made last */
@@ -78,7 +94,11 @@ __attribute__((noinline)) int tchaos_timer(__s32 id) {
   for (int i = 0; i < TIMERS_MOST; i++) {
     if (bpf_probe_read_kernel(&node, sizeof node, node) || !node || node == head) return NO_CLOCK;
     struct k_itimer* timer = (void*)(node - bpf_core_field_offset(struct k_itimer, list));
-    if (BPF_CORE_READ(timer, it_id) == id) return BPF_CORE_READ(timer, it_clock);
+    if (BPF_CORE_READ(timer, it_id) != id) continue;
+    /* The kernel has those of CLOCK_REALTIME that are set to a length go by CLOCK_MONOTONIC, which
+     * nobody sets (common_hrtimer_arm, kernel/time/posix-timers.c). */
+    bool instant = BPF_CORE_READ(timer, kclock, clock_set) != 0;
+    return BPF_CORE_READ(timer, it_clock) | (instant ? SET_TO_INSTANT : 0);
   }
   return NO_CLOCK;
 }
@@ -113,11 +133,14 @@ static __always_inline void heed_length(struct wait* wait) {
 
 /* False: it waits for nothing that a map could change. */
 static __always_inline bool locate_wait(__u32 kind, const struct arguments* of, struct wait* wait) {
+  __u32 timer;
   wait->narrow = (kind & WAIT_NARROW) != 0;
   wait->timer = wait->instant = false;
+  wait->left = NO_CLOCK;
+  wait->kind = kind & ~WAIT_NARROW;
   wait->clock = CLOCK_MONOTONIC;
   wait->at = 0;
-  switch (kind & ~WAIT_NARROW) {
+  switch (wait->kind) {
     case WAIT_NANOSLEEP:
       wait->at = of->first;
       break;
@@ -144,8 +167,9 @@ static __always_inline bool locate_wait(__u32 kind, const struct arguments* of, 
     case WAIT_TIMER:
       wait->timer = true;
       wait->instant = of->second & ABSTIME;
-      wait->clock = (kind & ~WAIT_NARROW) == WAIT_TIMER ? (__u32)tchaos_timer(of->first)
-                                                        : clock_of_timerfd(of->first);
+      timer = wait->kind == WAIT_TIMER ? (__u32)tchaos_timer(of->first) : timer_of_fd(of->first);
+      wait->clock = clock_in(timer);
+      if (of->fourth) wait->left = clock_of_left(timer);
       wait->at = of->third;
       break;
     case WAIT_QUEUE:
@@ -165,6 +189,7 @@ static __always_inline bool locate_wait(__u32 kind, const struct arguments* of, 
       wait->at = of->fourth;
       break;
     case WAIT_FIFTH:
+    case WAIT_RECEIVED:
       wait->at = of->fifth;
       break;
   }

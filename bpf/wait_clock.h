@@ -182,6 +182,14 @@ static __always_inline __u32 latch_of(__u32 number) {
   return page ? *(volatile __u32*)&page->latch : 0;
 }
 
+/* enum tc_map_kind */
+static __always_inline __u32 kind_of(__u32 number, __u32 clock) {
+  const char* page = bpf_map_lookup_elem(&tchaos_pages, &number);
+  if (!page) return TC_MAP_OFFSET;
+  const struct tc_clock_map* map = map_in(page + (latch_of(number) & TC_COPY_STRIDE), clock);
+  return map ? map->kind : TC_MAP_OFFSET;
+}
+
 static __always_inline struct question* ask_about(__u32 page, __u32 clock) {
   struct question* question = the_question();
   if (!question) return 0;
@@ -241,12 +249,47 @@ static __always_inline bool invert_length(__u32 page, __u32 clock, struct readin
   return true;
 }
 
-/* enum tc_map_kind */
-static __always_inline __u32 kind_of(__u32 number, __u32 clock) {
-  const char* page = bpf_map_lookup_elem(&tchaos_pages, &number);
-  if (!page) return TC_MAP_OFFSET;
-  const struct tc_clock_map* map = map_in(page + (latch_of(number) & TC_COPY_STRIDE), clock);
-  return map ? map->kind : TC_MAP_OFFSET;
+/* Replaces a reading of the real clock by what the target's shows. */
+__attribute__((noinline)) int tchaos_show(void) {
+  ASKED(question, map, table);
+  struct reading instant = question->instant;
+  tc_map_apply(map, table, &instant.sec, &instant.nsec);
+  question->instant = instant;
+  return 0;
 }
 
+/* As tc_map_passed(), of the question's length, real time from now on, which is not 0. Where
+ * nothing passes the clock stands still, and the length stays real, as it was when the wait began;
+ * or it goes back on a schedule, and what ends while it does so is about to end. */
+__attribute__((noinline)) int tchaos_passed(__u32 page, __u32 clock) {
+  struct question* question = ask_about(page, clock);
+  if (!question) return 0;
+  struct reading end = question->now;
+  tc_add_nsec(&end.sec, &end.nsec, question->length);
+  for (int attempt = 0; attempt < 2; attempt++) {
+    question->copy = latch_of(page);
+    question->instant = question->now;
+    tchaos_show();
+    struct reading from = question->instant;
+    question->instant = end;
+    tchaos_show();
+    if (latch_of(page) != (__u32)question->copy) continue;
+    int64_t passed = tc_between(from.sec, from.nsec, question->instant.sec, question->instant.nsec);
+    if (passed < 1 && kind_of(page, clock) != TC_MAP_SCHEDULE) return 0;
+    question->length = passed < 1 ? 1 : passed;
+    return 1;
+  }
+  return 0;
+}
+
+/* Replaces a length of real time that is not 0 by one of the target's. False: it stays. */
+static __always_inline bool show_length(__u32 page, __u32 clock, struct reading* length) {
+  struct question* question = the_question();
+  if (!question || length->sec > TC_LAST_SEC) return false;
+  question->length = length->sec * TC_NSEC_PER_SEC + length->nsec;
+  if (!tchaos_passed(page, clock)) return false;
+  length->sec = (__u64)question->length / TC_NSEC_PER_SEC;
+  length->nsec = (__u64)question->length % TC_NSEC_PER_SEC;
+  return true;
+}
 #endif

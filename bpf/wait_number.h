@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* The numbers of the system calls that wait, and what is to be known to read their arguments. */
+/* The numbers of the system calls that wait, or say how much is left of that, and what is to be
+ * known to read their arguments. */
 #ifndef TIME_CHAOS_BPF_WAIT_NUMBER_H
 #define TIME_CHAOS_BPF_WAIT_NUMBER_H
 
@@ -20,7 +21,12 @@ enum wait_kind {
   WAIT_THIRD,
   WAIT_FOURTH,
   WAIT_FIFTH,
-  WAIT_NARROW = 16, /* besides one of these: 32-bit fields */
+  WAIT_RECEIVED, /* recvmmsg: the fifth */
+  /* These do not begin a wait. */
+  LEFT_RESTARTED, /* restart_syscall: a sleep goes on, if it was one */
+  LEFT_TIMER,     /* timer_gettime */
+  LEFT_TIMERFD,
+  WAIT_NARROW = 32, /* besides one of these: 32-bit fields */
 };
 
 static __always_inline __u32 native_wait(__u64 number) {
@@ -51,9 +57,16 @@ static __always_inline __u32 native_wait(__u64 number) {
       return WAIT_FOURTH;
     case 208: /* io_getevents */
     case 270: /* pselect6 */
-    case 299: /* recvmmsg */
     case 333: /* io_pgetevents */
       return WAIT_FIFTH;
+    case 299:
+      return WAIT_RECEIVED;
+    case 219:
+      return LEFT_RESTARTED;
+    case 224:
+      return LEFT_TIMER;
+    case 287:
+      return LEFT_TIMERFD;
   }
   return 0;
 }
@@ -103,13 +116,25 @@ static __always_inline __u32 ia32_wait(__u64 number) {
       return WAIT_FOURTH;
     case 247: /* io_getevents */
     case 308: /* pselect6 */
-    case 337: /* recvmmsg */
     case 385: /* io_pgetevents */
       return WAIT_FIFTH | WAIT_NARROW;
     case 413:
     case 416:
-    case 417:
       return WAIT_FIFTH;
+    case 337:
+      return WAIT_RECEIVED | WAIT_NARROW;
+    case 417:
+      return WAIT_RECEIVED;
+    case 0:
+      return LEFT_RESTARTED;
+    case 261:
+      return LEFT_TIMER | WAIT_NARROW;
+    case 408:
+      return LEFT_TIMER;
+    case 326:
+      return LEFT_TIMERFD | WAIT_NARROW;
+    case 410:
+      return LEFT_TIMERFD;
   }
   return 0;
 }

@@ -6,7 +6,7 @@
  * All calls that wait read the caller's memory by a few functions of the kernel. At the entry of
  * these there is written what they are to find; when they have read it, it is put back. The loader
  * attaches the programs to the functions that agent/syscalls/bpf_waits.cc names. */
-#include "wait_clock.h"
+#include "wait_left.h"
 #include "wait_memory.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
@@ -149,22 +149,28 @@ static __always_inline const struct pt_regs* entry_registers(struct task_struct*
 enum { LENGTHS_REAL, LENGTHS_MOST, LENGTHS_ALL };
 __u32 tchaos_lengths = LENGTHS_REAL;
 
-static __always_inline bool is_mapped(__u32 kind, const struct wait* wait) {
+static __always_inline bool is_mapped(const struct wait* wait) {
   __u32 lengths = *(volatile __u32*)&tchaos_lengths;
   if (wait->instant || lengths == LENGTHS_ALL) return true;
-  return lengths == LENGTHS_MOST && (kind & ~WAIT_NARROW) != WAIT_SIGNAL;
+  return lengths == LENGTHS_MOST && wait->kind != WAIT_SIGNAL;
 }
 
-/* What the call that runs waits for. False: for nothing that this function reads. */
-static __always_inline bool find_wait(struct task_struct* task, __u64 read, struct work* work) {
+/* enum wait_kind of the call that runs, and its arguments. */
+static __always_inline __u32 read_call(struct task_struct* task, struct arguments* arguments) {
   const struct pt_regs* regs = entry_registers(task);
   bool ia32 = BPF_CORE_READ(task, thread_info.status) & TS_COMPAT;
   __u64 number = BPF_CORE_READ(regs, orig_ax) & ~0x40000000ULL; /* without the mark of x32 calls */
   __u32 kind = ia32 ? ia32_wait(number) : native_wait(number);
+  if (kind) read_arguments(regs, ia32, arguments);
+  return kind;
+}
+
+/* What the call that runs waits for. False: for nothing that this function reads. */
+static __always_inline bool find_wait(struct task_struct* task, __u64 read, struct work* work) {
+  __u32 kind = read_call(task, &work->arguments);
   if (!kind) return false;
-  read_arguments(regs, ia32, &work->arguments);
   return locate_wait(kind, &work->arguments, &work->wait) && work->wait.at == read &&
-         is_mapped(kind, &work->wait);
+         is_mapped(&work->wait);
 }
 
 /* As get_timespec64(to, from). A setting of a timer is read by a function that may call the one for
@@ -181,6 +187,9 @@ int tchaos_wait(struct pt_regs* ctx) {
   struct work* work = bpf_map_lookup_elem(&tchaos_work, &zero);
   struct task_struct* task = (struct task_struct*)bpf_get_current_task();
   if (!work || !find_wait(task, PT_REGS_PARM2(ctx), work)) return 0;
+  if (work->wait.left != NO_CLOCK) {
+    remember_setting(work->arguments.first, work->wait.kind, work->wait.left);
+  }
   if (!work->wait.instant && kind_of(target->page, work->wait.clock) == TC_MAP_OFFSET) return 0;
   work->debt.place.memory = (__u64)BPF_CORE_READ(task, mm);
   work->debt.place.at = work->wait.at;
@@ -205,6 +214,40 @@ SEC("kprobe.multi")
 int tchaos_timer_read(struct pt_regs* ctx) {
   struct wait_debt* debt = debt_of_thread();
   if (debt) put_back(debt);
+  return 0;
+}
+
+/* One length that the kernel has written down. */
+__attribute__((noinline)) int tchaos_show_length(__u32 page, __u32 second) {
+  __u32 zero = 0;
+  struct work* work = bpf_map_lookup_elem(&tchaos_work, &zero);
+  if (!work) return 0;
+  struct reading length = reading_in(&work->found, work->wait.narrow, second);
+  if (!waits(&length) || !show_length(page, work->wait.clock, &length)) return 0;
+  write_reading(&length, work->wait.narrow, second, &work->found);
+  return 1;
+}
+
+/* At the return of what writes down how much is left: one function, which does so once in a call.
+ * Where that return is not seen, it is in real time. */
+SEC("kprobe.multi")
+int tchaos_wait_left(struct pt_regs* ctx) {
+  struct tc_bpf_target* target = current_target();
+  if (!target) return 0;
+  __u32 zero = 0;
+  struct work* work = bpf_map_lookup_elem(&tchaos_work, &zero);
+  struct task_struct* task = (struct task_struct*)bpf_get_current_task();
+  if (!work) return 0;
+  struct wait* left = &work->wait;
+  __u32 kind = read_call(task, &work->arguments);
+  if (!is_written(task, kind & ~WAIT_NARROW, PT_REGS_RC(ctx))) return 0;
+  if (!locate_left(task, kind, &work->arguments, left)) return 0;
+  __u32 map = kind_of(target->page, left->clock);
+  __u32 size = (left->narrow ? 8 : 16) << left->timer;
+  if (map == TC_MAP_OFFSET || !read_bytes(left->at, size, &work->found)) return 0;
+  int shown = tchaos_show_length(target->page, left->timer);
+  if (left->timer && map == TC_MAP_RATE) shown |= tchaos_show_length(target->page, 0);
+  if (shown) write_bytes(left->at, size, &work->found);
   return 0;
 }
 

@@ -96,6 +96,10 @@ Finding machine_bpf(const Machine& machine, const TryBpf& try_bpf) {
     finding.why += "; waits end in real time";
     finding.details.push_back("waits: " + trial->no_waits);
   } else {
+    if (!trial->no_left.empty()) {
+      finding.why += "; what is left of waits may be real";
+      finding.details.push_back("left of waits: " + trial->no_left);
+    }
     finding.details.push_back(
         "waits: lengths in registers (poll, epoll_wait, alarm) stay real at any rate");
   }

@@ -151,6 +151,8 @@ Json json(const SyscallChoice& choice) {
   object["guard"] = choice.no_guard.empty();
   object["waits"] = choice.no_waits.empty();
   if (!choice.no_waits.empty()) object["why_no_waits"] = choice.no_waits;
+  object["left_of_waits"] = choice.no_waits.empty() && choice.no_left.empty();
+  if (!choice.no_left.empty()) object["why_no_left_of_waits"] = choice.no_left;
   if (!choice.no_guard.empty()) object["why_no_guard"] = choice.no_guard;
   if (!choice.no_time.empty()) object["why_no_time"] = choice.no_time;
   return object;

@@ -193,8 +193,10 @@ std::string text(const SyscallChoice& choice, bool verbose) {
     text += "; targets with CAP_SYS_TIME can set the machine's clock to the time they see";
   }
   if (!choice.no_waits.empty()) text += "; their waits end in real time";
+  if (!choice.no_left.empty()) text += "; what is left of their waits may be told in real time";
   if (!verbose) return text;
   if (!choice.no_waits.empty()) text += fmt::format("\n  waits: {}", choice.no_waits);
+  if (!choice.no_left.empty()) text += fmt::format("\n  left of waits: {}", choice.no_left);
   if (!choice.no_guard.empty()) text += fmt::format("\n  guard: {}", choice.no_guard);
   if (!choice.no_time.empty()) text += fmt::format("\n  time(): {}", choice.no_time);
   for (const std::string& refused : choice.refused) text += "\n  refused: " + refused;

@@ -107,6 +107,7 @@ Status SyscallSide::start_bpf(const ShiftRequest& request, size_t places) {
   choice_.refused = bpf_->refused();
   if (bpf_->no_guard()) choice_.no_guard = bpf_->no_guard()->message();
   if (bpf_->no_waits()) choice_.no_waits = bpf_->no_waits()->message();
+  if (bpf_->no_left()) choice_.no_left = bpf_->no_left()->message();
   if (bpf_->no_time()) choice_.no_time = bpf_->no_time()->message();
   return {};
 }

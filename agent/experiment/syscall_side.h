@@ -26,7 +26,8 @@ struct SyscallChoice {
   std::vector<std::string> refused;  // hooks that the kernel refused: for -v
   std::string no_time;               // kBpf: why raw time(2) calls are not shifted; empty: they are
   std::string no_waits;              // kBpf: why waits end in real time; empty: they do not
-  std::string no_guard;    // kBpf: why targets can set the machine's clock; empty: they cannot
+  std::string no_left;   // kBpf: why what is left of waits is real; empty: it is the target's time
+  std::string no_guard;  // kBpf: why targets can set the machine's clock; empty: they cannot
   bool by_itself = false;  // the user left it to us
 };
 

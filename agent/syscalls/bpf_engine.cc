@@ -99,6 +99,7 @@ Result<BpfEngine> BpfEngine::start(uint32_t pages) {
     if (!time) engine.no_time_ = time.error();
     if (!guard) engine.no_guard_ = guard.error();
     if (!waits) engine.no_waits_ = waits.error();
+    engine.no_left_ = std::move(loaded->no_left);
     return engine;
   }
   std::string all;

@@ -41,6 +41,8 @@ class BpfEngine {
 
   // Why waits end in real time; nothing where they do not.
   [[nodiscard]] const std::optional<Error>& no_waits() const { return no_waits_; }
+  // Why what the kernel says is left of waits is real; nothing where it is the target's time.
+  [[nodiscard]] const std::optional<Error>& no_left() const { return no_left_; }
 
   // A program of that name (its first 15 bytes) that is executed from here on is a target of that
   // page from its first instruction on, whoever executes it.
@@ -71,6 +73,7 @@ class BpfEngine {
   std::optional<Error> no_time_;
   std::optional<Error> no_guard_;
   std::optional<Error> no_waits_;
+  std::optional<Error> no_left_;
 };
 
 }  // namespace time_chaos::syscalls

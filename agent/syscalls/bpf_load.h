@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -29,6 +30,8 @@ struct LoadedClocks {
   std::vector<BpfLink> links;
   // Probes that are no links and cannot be pinned: they end with the agent.
   std::vector<ScopedFd> probes;
+  // Why what is left of waits is real, or some of it; nothing where it is in the target's time.
+  std::optional<Error> no_left;
 };
 
 // `pages`: how many clock pages there are. The error carries what the kernel said.
@@ -42,7 +45,8 @@ Status add_time(LoadedClocks& clocks);
 // where the kernel does not let a program refuse a permission.
 Status add_guard(LoadedClocks& clocks);
 
-// Programs that let waits end in the target's time are added likewise.
+// Programs that let waits end in the target's time are added likewise, and one for what the kernel
+// says is left of them, or `no_left`.
 Status add_waits(LoadedClocks& clocks, const KernelFacts& kernel);
 
 }  // namespace time_chaos::syscalls

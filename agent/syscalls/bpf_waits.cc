@@ -5,27 +5,20 @@
 // backwards).
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <linux/perf_event.h>
-#include <sys/ioctl.h>
-#include <sys/syscall.h>
 #include <time.h>
-#include <unistd.h>
 #include <waits.skel.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <cstdlib>
 #include <iterator>
 #include <optional>
-#include <string>
+#include <string_view>
 #include <vector>
 
-#include "agent/base/files.h"
 #include "agent/syscalls/bpf_load.h"
 #include "agent/syscalls/bpf_log.h"
 #include "agent/syscalls/bpf_sharing.h"
+#include "agent/syscalls/kernel_probes.h"
 #include "time_chaos/abi/clock_page.h"
 
 namespace time_chaos::syscalls {
@@ -36,9 +29,7 @@ using Waits = std::unique_ptr<waits_bpf, DestroyBpf>;
 constexpr const char* kRemedy = "use --engine-syscalls ptrace";
 constexpr KernelVersion kAlways{0, 0};
 constexpr KernelVersion kNever{99, 0};
-constexpr KernelVersion kMultiProbes{6, 12};   // one link for many functions
-constexpr KernelVersion kLinkedProbes{5, 15};  // a link for each
-constexpr KernelVersion kAllReturns{6, 16};    // before, a preemptible kernel runs out of instances
+constexpr KernelVersion kAllReturns{6, 16};  // before, a preemptible kernel runs out of instances
 constexpr KernelVersion kFutexv{5, 16};
 constexpr KernelVersion kFutex2{6, 7};
 
@@ -76,6 +67,14 @@ constexpr Function kNextOfLengths[] = {
     {"do_io_getevents"},
 };
 
+// What writes down how much is left: of a sleep, of ppoll and pselect6, of a timer. These are
+// short, so that hardly two are under way at once.
+const Names kWriters = {"nanosleep_copyout", "poll_select_finish", "put_itimerspec64",
+                        "put_old_itimerspec32"};
+// A call that does so itself, and waits before.
+const Names kReceivers = {"__x64_sys_recvmmsg", "__ia32_compat_sys_recvmmsg_time32",
+                          "__ia32_compat_sys_recvmmsg_time64"};
+
 enum Lengths : uint32_t { kReal, kMost, kAll };  // waits.bpf.c
 
 template <size_t kSize>
@@ -83,90 +82,6 @@ void add(Names& names, const Function (&functions)[kSize], KernelVersion kernel)
   for (const Function& one : functions) {
     if (kernel >= one.since && kernel < one.until) names.push_back(one.name);
   }
-}
-
-struct Probe {
-  const bpf_program* program;
-  Names functions;
-  bool at_return = false;
-};
-
-Result<ScopedFd> link_to(const Probe& probe) {
-  Names functions = probe.functions;
-  bpf_link_create_opts options{};
-  options.sz = sizeof options;
-  options.kprobe_multi.flags = probe.at_return ? BPF_F_KPROBE_MULTI_RETURN : 0;
-  options.kprobe_multi.syms = functions.data();
-  options.kprobe_multi.cnt = static_cast<__u32>(functions.size());
-  ScopedFd link(
-      ::bpf_link_create(bpf_program__fd(probe.program), 0, BPF_TRACE_KPROBE_MULTI, &options));
-  if (link.valid()) return link;
-  return fail_errno(
-      fmt::format("attach {} to {}", bpf_program__name(probe.program), functions.front()));
-}
-
-// Where there are no links to many functions: an event for each, which ends with what is returned.
-struct Pmu {
-  uint32_t type = 0;
-  uint64_t at_return = 0;  // the bit of a configuration
-};
-
-Result<Pmu> kprobe_pmu() {
-  const std::string pmu = "/sys/bus/event_source/devices/kprobe";
-  TC_TRY(const std::string type, read_file(pmu + "/type"));
-  TC_TRY(const std::string bit, read_file(pmu + "/format/retprobe"));  // "config:0"
-  const size_t colon = bit.find(':');
-  if (colon == std::string::npos) {
-    return fail(Exit::kUnsupported, "this kernel has no return probes", kRemedy);
-  }
-  return Pmu{static_cast<uint32_t>(std::strtoul(type.c_str(), nullptr, 10)),
-             uint64_t{1} << std::strtoul(bit.c_str() + colon + 1, nullptr, 10)};
-}
-
-Result<ScopedFd> probe_one(const Probe& probe, const char* function, const Pmu& pmu,
-                           KernelVersion kernel) {
-  perf_event_attr event{};
-  event.size = sizeof event;
-  event.type = pmu.type;
-  event.config = probe.at_return ? pmu.at_return : 0;
-  event.kprobe_func = reinterpret_cast<uint64_t>(function);
-  ScopedFd fd(
-      static_cast<int>(::syscall(SYS_perf_event_open, &event, -1, 0, -1, PERF_FLAG_FD_CLOEXEC)));
-  const int code = bpf_program__fd(probe.program);
-  ScopedFd link;
-  if (fd.valid() && kernel >= kLinkedProbes) {
-    link.reset(::bpf_link_create(code, fd.get(), BPF_PERF_EVENT, nullptr));
-  } else if (fd.valid() && ::ioctl(fd.get(), PERF_EVENT_IOC_SET_BPF, code) != 0) {
-    fd.reset();
-  }
-  const bool linked = kernel < kLinkedProbes || link.valid();
-  if (!fd.valid() || !linked || ::ioctl(fd.get(), PERF_EVENT_IOC_ENABLE, 0) != 0) {
-    return fail_errno(fmt::format("attach {} to {}", bpf_program__name(probe.program), function));
-  }
-  if (link.valid()) return link;
-  return fd;
-}
-
-Result<std::vector<BpfLink>> attach_to(const Probe& probe, KernelVersion kernel) {
-  std::vector<BpfLink> links;
-  if (kernel >= kMultiProbes) {
-    TC_TRY(ScopedFd link, link_to(probe));
-    links.push_back({bpf_program__name(probe.program), std::move(link)});
-    return links;
-  }
-  TC_TRY(const Pmu pmu, kprobe_pmu());
-  for (const char* function : probe.functions) {
-    TC_TRY(ScopedFd link, probe_one(probe, function, pmu, kernel));
-    links.push_back(
-        {fmt::format("{}-{}", bpf_program__name(probe.program), function), std::move(link)});
-  }
-  return links;
-}
-
-Result<ScopedFd> above(int fd, int least) {
-  ScopedFd copy(::fcntl(fd, F_DUPFD_CLOEXEC, least + 1));
-  if (!copy.valid()) return fail_errno("duplicate a file descriptor");
-  return copy;
 }
 
 Names first(const Names& names, bool ia32) {
@@ -239,40 +154,112 @@ Result<std::vector<BpfLink>> attach_best(const waits_bpf& skeleton, const Kernel
   return fail(*why);
 }
 
+// A thread that waits in recvmmsg has an instance of the probe for so long: before there was one
+// for each, some such calls would have been real, and others not.
+Names writers_of(KernelVersion kernel) {
+  Names names = kWriters;
+  if (kernel >= kAllReturns) {
+    names.insert(names.end(), kReceivers.begin(), kReceivers.end());
+  }
+  return names;
+}
+
+// To each that this kernel has, where it does not have them all. The error: of the first that is
+// missing and serves not only 32-bit calls.
+Status attach_left(const bpf_program* program, KernelVersion kernel, std::vector<BpfLink>& links) {
+  const Names names = writers_of(kernel);
+  auto all = attach_to({program, names, true}, kernel);
+  if (all) {
+    links = std::move(*all);
+    return {};
+  }
+  Status done;
+  for (const char* name : names) {
+    auto one = attach_to({program, {name}, true}, kernel);
+    if (one) {
+      links.push_back(
+          {fmt::format("{}-{}", bpf_program__name(program), name), std::move(one->front().fd)});
+    } else if (done && std::string_view(name).find("32") == std::string_view::npos) {
+      done = fail(one.error());
+    }
+  }
+  return done;
+}
+
 int64_t nanoseconds(clockid_t clock) {
   timespec now{};
   ::clock_gettime(clock, &now);
   return now.tv_sec * TC_NSEC_PER_SEC + now.tv_nsec;
 }
 
-}  // namespace
-
-Status add_waits(LoadedClocks& clocks, const KernelFacts& kernel) {
+Result<Waits> load(const LoadedClocks& clocks, const KernelFacts& kernel, bool with_left) {
   const BpfLog log;
-  const auto skeleton = open_sharing<waits_bpf>(clocks);
+  Waits skeleton = open_sharing<waits_bpf>(clocks);
   if (!skeleton) return refused("open the programs for waits", log, kRemedy);
-  const auto probes = {skeleton->progs.tchaos_wait, skeleton->progs.tchaos_wait_read,
-                       skeleton->progs.tchaos_timer_read};
+  bpf_program__set_autoload(skeleton->progs.tchaos_wait_left, with_left);
   if (kernel.version < kMultiProbes) {
-    for (bpf_program* program : probes) bpf_program__set_expected_attach_type(program, {});
+    for (bpf_program* program :
+         {skeleton->progs.tchaos_wait, skeleton->progs.tchaos_wait_read,
+          skeleton->progs.tchaos_timer_read, skeleton->progs.tchaos_wait_left}) {
+      bpf_program__set_expected_attach_type(program, {});
+    }
   }
   skeleton->bss->tchaos_realtime_ahead = nanoseconds(CLOCK_REALTIME) - nanoseconds(CLOCK_MONOTONIC);
   skeleton->bss->tchaos_tai_ahead = nanoseconds(CLOCK_TAI) - nanoseconds(CLOCK_MONOTONIC);
-  if (waits_bpf::load(skeleton.get()) != 0) {
-    return refused("this kernel refuses the programs for waits", log, kRemedy);
-  }
-  TC_TRY(std::vector<BpfLink> attached, attach_best(*skeleton, kernel));
-  for (const bpf_program* program : probes) {
-    TC_TRY(ScopedFd fd, above(bpf_program__fd(program), 0));
-    clocks.programs.push_back(std::move(fd));
-  }
-  for (BpfLink& link : attached) {
-    if (kernel.version >= kLinkedProbes) {
+  if (waits_bpf::load(skeleton.get()) == 0) return skeleton;
+  return refused(with_left ? "this kernel refuses the program for what is left of waits"
+                           : "this kernel refuses the programs for waits",
+                 log, kRemedy);
+}
+
+Status keep_program(const bpf_program* program, LoadedClocks& clocks) {
+  TC_TRY(ScopedFd fd, above(bpf_program__fd(program), 0));
+  clocks.programs.push_back(std::move(fd));
+  return {};
+}
+
+void keep_links(std::vector<BpfLink> links, KernelVersion kernel, LoadedClocks& clocks) {
+  for (BpfLink& link : links) {
+    if (kernel >= kLinkedProbes) {
       clocks.links.push_back(std::move(link));
     } else {
       clocks.probes.push_back(std::move(link.fd));
     }
   }
+}
+
+// Where lengths are real, so is what is left of them.
+Status add_left(const waits_bpf& skeleton, KernelVersion kernel, LoadedClocks& clocks) {
+  if (skeleton.bss->tchaos_lengths == kReal) {
+    return fail(Exit::kUnsupported, "lengths of time are real on this kernel", kRemedy);
+  }
+  const bpf_program* program = skeleton.progs.tchaos_wait_left;
+  std::vector<BpfLink> links;
+  const Status done = attach_left(program, kernel, links);
+  TC_CHECK(keep_program(program, clocks));
+  keep_links(std::move(links), kernel, clocks);
+  return done;
+}
+
+}  // namespace
+
+Status add_waits(LoadedClocks& clocks, const KernelFacts& kernel) {
+  auto skeleton = load(clocks, kernel, true);
+  Status left;
+  if (!skeleton) {
+    left = fail(skeleton.error());
+    skeleton = load(clocks, kernel, false);
+  }
+  if (!skeleton) return fail(skeleton.error());
+  const waits_bpf& loaded = **skeleton;
+  TC_TRY(std::vector<BpfLink> attached, attach_best(loaded, kernel));
+  for (const bpf_program* program :
+       {loaded.progs.tchaos_wait, loaded.progs.tchaos_wait_read, loaded.progs.tchaos_timer_read}) {
+    TC_CHECK(keep_program(program, clocks));
+  }
+  keep_links(std::move(attached), kernel.version, clocks);
+  if (left) left = add_left(loaded, kernel.version, clocks);
+  if (!left) clocks.no_left = left.error();
   return {};
 }
 

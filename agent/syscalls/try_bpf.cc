@@ -33,6 +33,7 @@ Result<BpfTrial> try_bpf() {
   if (engine.no_guard()) trial.no_guard = engine.no_guard()->message();
   if (engine.no_time()) trial.no_time = engine.no_time()->message();
   if (engine.no_waits()) trial.no_waits = engine.no_waits()->message();
+  if (engine.no_left()) trial.no_left = engine.no_left()->message();
   if (const Status pins = pins_possible(); !pins) trial.no_pins = pins.error().line();
   return trial;
 }

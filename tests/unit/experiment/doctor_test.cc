@@ -17,6 +17,7 @@ using targets::Lockdown;
 using targets::Machine;
 using targets::TargetFacts;
 using targets::VdsoKind;
+using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
@@ -181,13 +182,21 @@ TEST(Doctor, BpfSaysWhatBecameOfTheTrial) {
 
   finding = examine(machine, works, [] {
     syscalls::BpfTrial trial{
-        "sys_exit tracepoint (loses readings)", true, "none", "no", "old", "mount it", {"a"}};
+        "sys_exit tracepoint (loses readings)", true, "none", "no", "old", "", "mount it", {"a"}};
     return Result<syscalls::BpfTrial>(trial);
   })[kBpf];
   EXPECT_EQ(finding.verdict, Verdict::kLimited);
   EXPECT_THAT(finding.why, HasSubstr("raw time() calls are not shifted; targets may set the"));
   EXPECT_THAT(finding.details, ElementsAre("time(): no", "guard: none", "waits: old",
                                            "--detach: mount it", "refused: a"));
+
+  finding = examine(machine, works, [] {
+    syscalls::BpfTrial trial;
+    trial.no_left = "unknown";
+    return Result<syscalls::BpfTrial>(trial);
+  })[kBpf];
+  EXPECT_THAT(finding.why, HasSubstr("what is left of waits may be real"));
+  EXPECT_THAT(finding.details, Contains("left of waits: unknown"));
 }
 
 TEST(DoctorTarget, AnOrdinaryOneWorks) {

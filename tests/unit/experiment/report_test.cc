@@ -139,7 +139,7 @@ TEST(ChoiceText, SaysWhichAndWhyInOneLine) {
             "leaves them alone");
   choice.by_itself = false;
   EXPECT_EQ(text(choice, true), "");
-  choice = {RawCalls::kBpf, "fexit", "loses nothing", {"a"}, "no", "", "", true};
+  choice = {RawCalls::kBpf, "fexit", "loses nothing", {"a"}, "no", "", "", "", true};
   EXPECT_EQ(text(choice, false),
             "raw system calls by bpf, fexit (loses nothing); but raw time() calls are not shifted "
             "on this kernel");
@@ -153,6 +153,14 @@ TEST(ChoiceText, SaysWhichAndWhyInOneLine) {
   EXPECT_THAT(text(choice, true), HasSubstr("\n  guard: refused"));
   EXPECT_EQ(json(choice)["why_no_guard"], "refused");
   EXPECT_EQ(json(choice)["waits"], true);
+  EXPECT_EQ(json(choice)["left_of_waits"], true);
+  choice.no_left = "not known";
+  EXPECT_THAT(text(choice, false),
+              HasSubstr("what is left of their waits may be told in real time"));
+  EXPECT_THAT(text(choice, true), HasSubstr("\n  left of waits: not known"));
+  EXPECT_EQ(json(choice)["waits"], true);
+  EXPECT_EQ(json(choice)["left_of_waits"], false);
+  EXPECT_EQ(json(choice)["why_no_left_of_waits"], "not known");
   choice.no_waits = "not here";
   EXPECT_THAT(text(choice, false), HasSubstr("their waits end in real time"));
   EXPECT_THAT(text(choice, true), HasSubstr("\n  waits: not here"));

@@ -11,6 +11,7 @@ import sys
 import births
 import cases
 import kernel
+import left
 import lengths
 import lives
 import load
@@ -24,7 +25,7 @@ import waits
 
 def cases_of(boot):
     found = [(case.name, lambda case=case: shift.run(case)) for case in cases.CASES if boot in case.boots]
-    for module in (readings, lives, births, waits, lengths, units, load, starts):
+    for module in (readings, lives, births, waits, lengths, left, units, load, starts):
         found += [(name, function) for name, function, boots in module.CASES if boot in boots]
     return found
 
