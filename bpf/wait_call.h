@@ -29,6 +29,7 @@ struct wait {
   __u32 narrow;  /* 32-bit fields */
   __u32 timer;   /* struct itimerspec */
   __u32 instant; /* until then, and not for so long */
+  __u32 posix;   /* of a timer: a POSIX timer, and not a timerfd */
 };
 
 /* A clock that nobody has. */
@@ -144,8 +145,9 @@ static __always_inline bool locate_wait(__u32 kind, const struct arguments* of, 
     case WAIT_TIMER:
       wait->timer = true;
       wait->instant = of->second & ABSTIME;
-      wait->clock = (kind & ~WAIT_NARROW) == WAIT_TIMER ? (__u32)tchaos_timer(of->first)
-                                                        : clock_of_timerfd(of->first);
+      wait->posix = (kind & ~WAIT_NARROW) == WAIT_TIMER;
+      wait->clock =
+          wait->posix ? (__u32)tchaos_timer(of->first) : clock_of_timerfd(of->first);
       wait->at = of->third;
       break;
     case WAIT_QUEUE:

@@ -261,11 +261,14 @@ Status add_waits(LoadedClocks& clocks, const KernelFacts& kernel) {
   if (waits_bpf::load(skeleton.get()) != 0) {
     return refused("this kernel refuses the programs for waits", log, kRemedy);
   }
+  ScopedFd timers(::fcntl(bpf_map__fd(skeleton->maps.tchaos_wtimers), F_DUPFD_CLOEXEC, 0));
+  if (!timers.valid()) return fail_errno("duplicate a file descriptor");
   TC_TRY(std::vector<BpfLink> attached, attach_best(*skeleton, kernel));
   for (const bpf_program* program : probes) {
     TC_TRY(ScopedFd fd, above(bpf_program__fd(program), 0));
     clocks.programs.push_back(std::move(fd));
   }
+  clocks.timers = std::move(timers);
   for (BpfLink& link : attached) {
     if (kernel.version >= kLinkedProbes) {
       clocks.links.push_back(std::move(link));

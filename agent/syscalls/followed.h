@@ -14,6 +14,7 @@
 #include "agent/syscalls/call_slots.h"
 #include "agent/syscalls/ptrace_target.h"
 #include "agent/syscalls/recent_writes.h"
+#include "agent/syscalls/timer_end.h"
 #include "agent/tracee/memory.h"
 #include "agent/tracee/own_call.h"
 #include "agent/tracee/seized_thread.h"
@@ -21,12 +22,6 @@
 #include "time_chaos/abi/clock_page.h"
 
 namespace time_chaos::syscalls {
-
-// A timerfd whose end was mapped, while it is set to that.
-struct MappedTimerfd {
-  clock::Reading shown;  // what the program asked for
-  clock::Reading real;   // what the kernel was given
-};
 
 struct FollowedProcess {
   pid_t pid = 0;
@@ -42,7 +37,7 @@ struct FollowedProcess {
   bool leaving = false;                  // not to be followed: let go at its next stop
   std::optional<tracee::Memory> memory;  // opened when first needed
   RecentWrites writes;
-  std::map<int, MappedTimerfd> timerfds;  // by descriptor
+  std::map<int, TimerEnd> timerfds;  // set to a time, by descriptor
   std::set<int> absolute_timers;          // POSIX timers that were set to a time, not a length
   std::shared_ptr<CallSlots> slots;       // of its memory; null while it is provisional
 
@@ -121,7 +116,7 @@ struct FollowedThread {
     tracee::Deadline::Clock source;
     int name = 0;
     bool absolute = false;
-    std::optional<MappedTimerfd> timerfd;  // if it was mapped
+    std::optional<TimerEnd> end;  // to a time that the kernel takes
   };
   std::optional<TimerChange> timer_change = {};
   // The call before this one, which waited for a length of time, was interrupted and is made again.

@@ -35,6 +35,19 @@ bool passes_otherwise(const FollowedThread& thread) {
          std::memcmp(&now, &thread.length->map, offsetof(tc_clock_map, until_sec)) != 0;
 }
 
+class NotesOfFollowed : public TimerfdNotes {
+ public:
+  explicit NotesOfFollowed(FollowedProcess& process) : process_(process) {}
+  std::optional<TimerEnd> find(int fd) override {
+    const auto found = process_.timerfds.find(fd);
+    return found == process_.timerfds.end() ? std::nullopt : std::optional(found->second);
+  }
+  void note(int fd, const TimerEnd& end) override { process_.timerfds[fd] = end; }
+
+ private:
+  FollowedProcess& process_;
+};
+
 bool cannot_stop(const FollowedThread& thread) {
   const auto status = targets::read_thread_status(thread.thread.pid(), thread.thread.tid());
   return !status || status->state == 'D' || status->state == 'Z' || status->state == 'X';
@@ -198,10 +211,11 @@ void Follower::set_timers_anew() {
       now[target] = *maps;
     }
     const auto before = maps_of_timers_.find(target);
-    round.set_anew(*process,
-                   before == maps_of_timers_.end() ? clock::identity_maps() : before->second,
-                   now[target]);
+    round.add(pid, std::make_unique<NotesOfFollowed>(*process),
+              before == maps_of_timers_.end() ? clock::identity_maps() : before->second,
+              now[target], process->executed);
   }
+  round.run();
   maps_of_timers_ = std::move(now);
 }
 

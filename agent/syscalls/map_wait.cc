@@ -50,14 +50,12 @@ Result<bool> map_wait(FollowedThread& thread, const tracee::SyscallStop& entry) 
   if (refused_by_kernel(shown)) return false;
   if (deadline->setting && shown == clock::Reading{}) return false;
   clock::Reading real = real_time_of(maps, clock, shown);
-  if (real == shown) return false;
   // A timer that was due at the beginning of time is due, and not disarmed.
-  if (deadline->setting && real == clock::Reading{}) real.nsec = 1;
+  if (deadline->setting) real = never_off(real);
+  if (thread.timer_change) thread.timer_change->end = {shown, real};
+  if (real == shown) return false;
   WireTime::write(place, deadline->narrow, real);
   if (deadline->setting) map_interval(maps, clock, bytes->data(), deadline->narrow, compat, 1);
-  if (deadline->source == Deadline::Clock::kTimerfd) {
-    thread.timer_change->timerfd = {shown, real};
-  }
   return replace_argument(thread, {deadline->argument, address, 0, compat}, *bytes);
 }
 
@@ -77,9 +75,9 @@ void note_timer(FollowedThread& thread, int64_t result) {
     } else {
       process.absolute_timers.erase(change->name);
     }
-  } else if (change->timerfd) {
-    process.timerfds[change->name] = *change->timerfd;
-  } else if (!change->absolute) {
+  } else if (change->end) {
+    process.timerfds[change->name] = *change->end;
+  } else {
     process.timerfds.erase(change->name);
   }
 }

@@ -113,7 +113,7 @@ def _land(program, clock, said, why):
     """The waits are over, all of them, and a line says so."""
     line = program.wait_for(lambda _: len(program.lines) > said) and program.lines[said]
     took = dict(part.split("=") for part in line.split()[1:])
-    missing = _ways(False, clock) - {"timer", "timerfd"} - set(took)
+    missing = _ways(False, clock) - {"timer"} - set(took)
     failed = {way: value for way, value in took.items() if value.startswith("!")}
     check(not missing and not failed, why, f"clock {clock}:", missing, failed)
 
@@ -135,6 +135,24 @@ def in_flight():
         said = _fly(program, REALTIME, HOUR)
         recover(agent)
         _land(program, REALTIME, said, "at the recovery")
+
+
+def standing_still():
+    """A clock that stands still shows no end, and nobody gets one, until it goes on: at `set` and at the recovery."""
+    with Stage() as stage:
+        program = stage.program("/targets/waits")
+        agent = stage.agent([program], "--freeze")
+        wait_until_shifted(agent, [program])
+        for go_on in (("set", "--pid", str(program.pid), "--rate", "1"), ("recover", "--pid", str(program.pid))):
+            said = _fly(program, REALTIME, WAIT)
+            time.sleep(1)
+            check(len(program.lines) == said, "over on a clock that stands still:", *program.lines[said:])
+            code, text = time_chaos(*go_on)
+            check(code == 0, text)
+            _land(program, REALTIME, said, go_on[0])
+            if go_on[0] == "set":
+                code, text = time_chaos("set", "--pid", str(program.pid), "--freeze")
+                check(code == 0, text)
 
 
 ROUNDS = 400
@@ -177,6 +195,7 @@ def killed():
 CASES = [
     ("waits of a target whose agent is killed", killed, ("tsc",)),
     ("waits in flight", in_flight, ("tsc",)),
+    ("waits in flight on a clock that stands still", standing_still, ("tsc",)),
     ("waits until an instant that threads share", shared, ("tsc", "full")),
     ("waits until an instant of the wall clock", wall, ("tsc", "hpet")),
     ("waits until an instant of the wall clock and the monotonic one", both, ("tsc", "full")),
