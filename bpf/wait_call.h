@@ -146,8 +146,7 @@ static __always_inline bool locate_wait(__u32 kind, const struct arguments* of, 
       wait->timer = true;
       wait->instant = of->second & ABSTIME;
       wait->posix = (kind & ~WAIT_NARROW) == WAIT_TIMER;
-      wait->clock =
-          wait->posix ? (__u32)tchaos_timer(of->first) : clock_of_timerfd(of->first);
+      wait->clock = wait->posix ? (__u32)tchaos_timer(of->first) : clock_of_timerfd(of->first);
       wait->at = of->third;
       break;
     case WAIT_QUEUE:

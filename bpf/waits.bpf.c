@@ -143,9 +143,9 @@ static __always_inline enum outcome shift_wait(__u32 page, struct work* work) {
   return outcome;
 }
 
-/* For who sets timers anew when the clocks change. What was shifted is in the place that this thread
- * has still to put back, the caller's own and what the kernel is to find: another one may have
- * written it. */
+/* For who sets timers anew when the clocks change. What was shifted is in the place that this
+ * thread has still to put back, the caller's own and what the kernel is to find: another one may
+ * have written it. */
 __attribute__((noinline)) int tchaos_note_timer(__u32 shifted) {
   __u32 zero = 0;
   struct work* work = bpf_map_lookup_elem(&tchaos_work, &zero);

@@ -48,22 +48,37 @@ struct Pending {
   TimerStands stands;
 };
 
-std::optional<Pending> read_pending(pid_t pid, int fd) {
-  // Any timer's clock will do for the first one, and is read again where it is not this one.
+ScopedFd duplicate(int pidfd, int fd) {
+  return ScopedFd(static_cast<int>(::syscall(SYS_pidfd_getfd, pidfd, fd, 0)));
+}
+
+bool repeats(const targets::Timerfd& timer) {
+  return timer.interval_sec != 0 || timer.interval_nsec != 0;
+}
+
+bool switched_off(const targets::Timerfd& timer) {
+  return timer.value_sec == 0 && timer.value_nsec == 0;
+}
+
+std::optional<Pending> read_pending(pid_t pid, int pidfd, int fd) {
   auto timer = targets::read_timerfd(pid, fd);
   if (!timer || timer->clock < 0 || timer->clock >= TC_CLOCK_COUNT) return std::nullopt;
   const int clock = timer->clock;
+  // The kernel lets one that repeats go on when somebody asks for it.
+  if (switched_off(*timer) && repeats(*timer) && timer->ticks != 0) {
+    itimerspec unused{};
+    (void)::timerfd_gettime(duplicate(pidfd, fd).get(), &unused);
+  }
   const clock::Reading earlier = read_host(clock);
   timer = targets::read_timerfd(pid, fd);
   const clock::Reading later = read_host(clock);
   if (!timer || timer->clock != clock || (timer->flags & TFD_TIMER_ABSTIME) == 0) {
     return std::nullopt;
   }
-  if (timer->value_sec == 0 && timer->value_nsec == 0) return std::nullopt;
-  const bool repeats = timer->interval_sec != 0 || timer->interval_nsec != 0;
+  if (switched_off(*timer)) return std::nullopt;
   return Pending{*timer,
                  {clock, after(earlier, timer->value_sec, timer->value_nsec),
-                  after(later, timer->value_sec, timer->value_nsec), repeats}};
+                  after(later, timer->value_sec, timer->value_nsec), repeats(*timer)}};
 }
 
 // `left`: how it stood, by what the kernel said when it was set anew. The program itself may have
@@ -87,7 +102,7 @@ bool TimerfdRound::done_before(int file) const {
 void TimerfdRound::set_anew(Process& process, int fd, Which which) {
   constexpr int kAttempts = 3;
   for (int attempt = 0; attempt < kAttempts; attempt++) {
-    const auto pending = read_pending(process.pid, fd);
+    const auto pending = read_pending(process.pid, process.pidfd.get(), fd);
     if (!pending) return;
     const targets::Timerfd& timer = pending->timer;
     // See maps_of().
@@ -96,7 +111,7 @@ void TimerfdRound::set_anew(Process& process, int fd, Which which) {
     if (which == Which::kNoted && !(noted && is_at(pending->stands, *noted))) return;
     const auto end = end_anew(pending->stands, noted, process.before, process.now);
     if (!end) return;
-    ScopedFd file(static_cast<int>(::syscall(SYS_pidfd_getfd, process.pidfd.get(), fd, 0)));
+    ScopedFd file = duplicate(process.pidfd.get(), fd);
     if (!file.valid() || done_before(file.get())) return;
     const itimerspec setting{{timer.interval_sec, timer.interval_nsec}, as_timespec(end->real)};
     itimerspec old{};
