@@ -30,7 +30,7 @@ class Notes : public TimerfdNotes {
   explicit Notes(Map& map, std::function<void()> meanwhile = {})
       : map_(map), meanwhile_(std::move(meanwhile)) {}
   std::optional<TimerEnd> find(int fd) override {
-    if (meanwhile_) std::exchange(meanwhile_, nullptr)();
+    if (++asked_ == 2 && meanwhile_) meanwhile_();
     const auto found = map_.find(fd);
     return found == map_.end() ? std::nullopt : std::optional(found->second);
   }
@@ -38,7 +38,9 @@ class Notes : public TimerfdNotes {
 
  private:
   Map& map_;
-  std::function<void()> meanwhile_;  // between the look at a timer and its new setting
+  // Between the look at a timer and its new setting, in the round for what is not known.
+  std::function<void()> meanwhile_;
+  int asked_ = 0;
 };
 
 clock::ClockMaps wall(const tc_clock_map& map) {
