@@ -38,8 +38,8 @@ struct FollowedProcess {
   std::optional<tracee::Memory> memory;  // opened when first needed
   RecentWrites writes;
   std::map<int, TimerEnd> timerfds;  // set to a time, by descriptor
-  std::set<int> absolute_timers;          // POSIX timers that were set to a time, not a length
-  std::shared_ptr<CallSlots> slots;       // of its memory; null while it is provisional
+  std::set<int> absolute_timers;     // POSIX timers that were set to a time, not a length
+  std::shared_ptr<CallSlots> slots;  // of its memory; null while it is provisional
 
   // `shares`: they have one memory (vfork, CLONE_VM).
   void descend_from(const FollowedProcess& parent, bool shares) {
