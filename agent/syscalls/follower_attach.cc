@@ -9,7 +9,6 @@
 
 #include "agent/syscalls/followed_thread.h"
 #include "agent/syscalls/follower.h"
-#include "agent/syscalls/timerfds.h"
 #include "agent/targets/process.h"
 #include "agent/tracee/following.h"
 #include "agent/tracee/waits_anew.h"
@@ -34,19 +33,6 @@ bool passes_otherwise(const FollowedThread& thread) {
   return now.kind == TC_MAP_SCHEDULE ||
          std::memcmp(&now, &thread.length->map, offsetof(tc_clock_map, until_sec)) != 0;
 }
-
-class NotesOfFollowed : public TimerfdNotes {
- public:
-  explicit NotesOfFollowed(FollowedProcess& process) : process_(process) {}
-  std::optional<TimerEnd> find(int fd) override {
-    const auto found = process_.timerfds.find(fd);
-    return found == process_.timerfds.end() ? std::nullopt : std::optional(found->second);
-  }
-  void note(int fd, const TimerEnd& end) override { process_.timerfds[fd] = end; }
-
- private:
-  FollowedProcess& process_;
-};
 
 bool cannot_stop(const FollowedThread& thread) {
   const auto status = targets::read_thread_status(thread.thread.pid(), thread.thread.tid());
@@ -199,29 +185,10 @@ void Follower::begin_waits_anew() {
   set_timers_anew();
 }
 
-void Follower::set_timers_anew() {
-  std::map<const PtraceTarget*, clock::ClockMaps> now;
-  TimerfdRound round;
-  for (const auto& [pid, process] : processes_) {
-    const PtraceTarget* const target = process->target;
-    if (process->provisional) continue;
-    if (!now.contains(target)) {
-      const auto maps = target->maps();
-      if (!maps) continue;
-      now[target] = *maps;
-    }
-    const auto before = maps_of_timers_.find(target);
-    round.add(pid, std::make_unique<NotesOfFollowed>(*process),
-              before == maps_of_timers_.end() ? clock::identity_maps() : before->second,
-              now[target], process->executed);
-  }
-  round.run();
-  maps_of_timers_ = std::move(now);
-}
-
 void Follower::let_go() {
-  leaving_ = true;
   set_timers_anew();
+  await_setters();
+  leaving_ = true;
   for (const auto& [pid, process] : processes_) {
     if (process->executed) ledger_.note_released(pid);
   }

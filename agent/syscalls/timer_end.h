@@ -15,6 +15,14 @@ struct TimerEnd {
   clock::Reading real;   // what the kernel was given
 };
 
+// A POSIX timer that is set to a time.
+struct PosixTimer {
+  int clock = 0;
+  TimerEnd end;                          // of its next expiry, or of its last
+  std::chrono::nanoseconds interval{0};  // as the kernel was given it
+  bool anew = false;                     // the maps have changed: it is to be set anew
+};
+
 // How a timer stands: when it expires next, as far as that can be read: its clock was read before
 // and after it.
 struct TimerStands {
