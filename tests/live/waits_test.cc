@@ -424,6 +424,28 @@ TEST_F(TimersInFlight, GoWithTheirClock) {
   expect_none(500);
 }
 
+// Of a program that a target executes, of 32 bits as well.
+TEST_P(WaitsOfAProgram, ItsTimersGoWithTheirClock) {
+  const std::string path = target_path(GetParam());
+  if (::access(path.c_str(), X_OK) != 0) GTEST_SKIP() << path << " was not built";
+  const Arguments command{
+      program_path(), "run", "--offset", "1h", "--engine-syscalls",
+      "ptrace",       "--",  "sh",       "-c", "echo $$; " + path + " timers; true"};
+  ASSERT_VALUE(Child run, Child::spawn({command, {}, true}));
+  ASSERT_VALUE(const std::string shell, run.read_line(kPatience));
+  ASSERT_VALUE(const std::string ready, run.read_line(kPatience));
+  ASSERT_STATUS(run.write_line("set 0 3600500 0"));
+  ASSERT_VALUE(const std::string done, run.read_line(kPatience));
+  EXPECT_EQ(ready + done, "readydone");
+  ASSERT_STATUS(set(std::stoi(shell), {"--offset", "2h"}));
+  ASSERT_VALUE(const std::string line, run.read_line(kPatience));
+  EXPECT_EQ(line.rfind("0 ", 0), 0U) << line;
+  EXPECT_EQ(line.rfind("0 -", 0), std::string::npos) << line;
+  run.close_input();
+  ASSERT_VALUE(const ExitStatus status, run.wait(kPatience));
+  EXPECT_EQ(status, ExitStatus{});
+}
+
 // Recovered, they have the ends that the host's clock will show.
 TEST_F(TimersInFlight, GetTheirRealEndsAtTheRecovery) {
   ASSERT_VALUE(Agent agent, shift(pid(), {"--offset", "-1h"}));
