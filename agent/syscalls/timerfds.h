@@ -21,7 +21,9 @@ class TimerfdNotes {
  public:
   TimerfdNotes() = default;
   TimerfdNotes(const TimerfdNotes&) = delete;
+  TimerfdNotes(TimerfdNotes&&) = delete;
   TimerfdNotes& operator=(const TimerfdNotes&) = delete;
+  TimerfdNotes& operator=(TimerfdNotes&&) = delete;
   virtual ~TimerfdNotes() = default;
   virtual std::optional<TimerEnd> find(int fd) = 0;
   virtual void note(int fd, const TimerEnd& end) = 0;

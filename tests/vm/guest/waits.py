@@ -6,7 +6,7 @@ import time
 import kernel
 from programs import Stage, time_chaos
 from shift import recover, status_of, wait_until_shifted
-from tap import check
+from tap import Skip, check
 
 WAIT = 200  # ms of the target's time
 REALTIME, MONOTONIC = 0, 1
@@ -155,6 +155,27 @@ def standing_still():
                 check(code == 0, text)
 
 
+def detached():
+    """The same without an agent: what was asked for of timerfds is known to whoever comes."""
+    if kernel.release() < (5, 15):
+        raise Skip("without an agent waits are real here")
+    with Stage() as stage:
+        program = stage.program("/targets/waits")
+        pid = str(program.pid)
+        code, text = time_chaos("agent", "--pid", pid, "--freeze", "--detach")
+        check(code == 0, text)
+        said = _fly(program, REALTIME, HOUR)
+        code, text = time_chaos("set", "--pid", pid, "--offset=2h")
+        check(code == 0, text)
+        _land(program, REALTIME, said, "at set")
+        code, text = time_chaos("set", "--pid", pid, "--offset=-2h")
+        check(code == 0, text)
+        said = _fly(program, REALTIME, HOUR)
+        code, text = time_chaos("recover", "--pid", pid)
+        check(code == 0, text)
+        _land(program, REALTIME, said, "at the recovery")
+
+
 ROUNDS = 400
 
 
@@ -196,6 +217,7 @@ CASES = [
     ("waits of a target whose agent is killed", killed, ("tsc",)),
     ("waits in flight", in_flight, ("tsc",)),
     ("waits in flight on a clock that stands still", standing_still, ("tsc",)),
+    ("waits in flight without an agent", detached, ("tsc",)),
     ("waits until an instant that threads share", shared, ("tsc", "full")),
     ("waits until an instant of the wall clock", wall, ("tsc", "hpet")),
     ("waits until an instant of the wall clock and the monotonic one", both, ("tsc", "full")),
