@@ -486,6 +486,21 @@ TEST(WaitsInFlight, RecoverGivesThemTheirRealEnds) {
   }
 }
 
+// Again and again a thread is made to set the others' timers.
+TEST(WaitsInFlight, ManyChangesLeaveNoRegisterChanged) {
+  ASSERT_VALUE(Child target, start_waits({"loop", "8"}));
+  ASSERT_VALUE(Agent agent, shift(target.pid(), {"--offset", "-1h"}));
+  for (int i = 0; i < 30; i++) {
+    // Back, so that no wait lasts for longer than its thread has thought.
+    ASSERT_STATUS(set(target.pid(), {"--offset", fmt::format("-{}ms", 3600'000 - i)}));
+    ASSERT_TRUE(target.running()) << target.unread_output();
+  }
+  ASSERT_VALUE([[maybe_unused]] const auto recovered, stop_agent(agent));
+  ASSERT_STATUS(target.write_line("end"));
+  ASSERT_VALUE(const std::string line, target.read_line(kPatience));
+  EXPECT_EQ(line.rfind("done ", 0), 0U) << line;
+}
+
 // Its agent is killed in the middle of waits whose ends were mapped: every call returns with the
 // registers that it was made with, signals or not, and whoever recovers it finds it well.
 // Of many threads the first ones map room for the others, again after every recovery.
