@@ -62,6 +62,8 @@ struct work {
   struct wait_debt debt;
   struct wait_bytes found;
   struct wait_held fresh;
+  struct tc_bpf_timer timer;
+  struct tc_bpf_timer_end end;
 };
 
 struct {
@@ -70,6 +72,13 @@ struct {
   __type(key, __u32);
   __type(value, struct work);
 } tchaos_work SEC(".maps");
+
+struct {
+  __uint(type, BPF_MAP_TYPE_LRU_HASH);
+  __uint(max_entries, TC_BPF_MAX_TIMERS);
+  __type(key, struct tc_bpf_timer);
+  __type(value, struct tc_bpf_timer_end);
+} tchaos_wtimers SEC(".maps");
 
 enum outcome { LEFT_REAL, SHIFTED, NOTHING_TO_SHIFT };
 
@@ -132,6 +141,31 @@ static __always_inline enum outcome shift_wait(__u32 page, struct work* work) {
   outcome = replace(page, work, theirs);
   unlock_place(&debt->place);
   return outcome;
+}
+
+/* For who sets timers anew when the clocks change. What was shifted is in the place that this
+ * thread has still to put back, the caller's own and what the kernel is to find: another one may
+ * have written it. */
+__attribute__((noinline)) int tchaos_note_timer(__u32 shifted) {
+  __u32 zero = 0;
+  struct work* work = bpf_map_lookup_elem(&tchaos_work, &zero);
+  if (!work) return 0;
+  const struct wait_held* held = &work->fresh;
+  if (shifted) held = bpf_map_lookup_elem(&tchaos_wheld, &work->debt.place);
+  if (!held) return 0;
+  struct reading shown = reading_in(&held->callers, work->wait.narrow, true);
+  struct reading real = shown;
+  if (shifted) real = reading_in(&held->ours, work->wait.narrow, true);
+  if (!waits(&shown)) return 0;
+  work->timer.tgid = bpf_get_current_pid_tgid() >> 32;
+  work->timer.posix = work->wait.posix;
+  work->timer.name = work->arguments.first;
+  work->end.shown_sec = shown.sec;
+  work->end.shown_nsec = shown.nsec;
+  work->end.real_sec = real.sec;
+  work->end.real_nsec = real.nsec;
+  bpf_map_update_elem(&tchaos_wtimers, &work->timer, &work->end, BPF_ANY);
+  return 0;
 }
 
 #define STACK_SIZE 16384 /* THREAD_SIZE, where there is no better way to ask */
@@ -198,6 +232,7 @@ int tchaos_wait(struct pt_regs* ctx) {
   work->debt.timer = work->wait.timer;
   enum outcome outcome = shift_wait(target->page, work);
   if (outcome != NOTHING_TO_SHIFT) count(target, TC_BPF_ROW_WAITS, outcome == SHIFTED);
+  if (work->wait.timer && work->wait.instant) tchaos_note_timer(outcome == SHIFTED);
   return 0;
 }
 

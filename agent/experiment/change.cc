@@ -66,11 +66,12 @@ Result<Changed> apply(const Carrier& carrier, clock::ClockSpec spec) {
   changed.clocks = spec.clocks;
   changed.words = clock::words(spec);
   TC_TRY(vdso::ClockPage page, open_page(carrier));
+  const clock::ClockMaps maps_before = maps_in_force(carrier.bpf);
   const auto before = steady_clock::now();
   TC_CHECK(update(page, spec, changed));
   changed.took = steady_clock::now() - before;
   if (is_followed(carrier)) tell_owner(carrier.found.page);
-  begin_waits_anew(carrier);
+  begin_waits_anew(carrier, maps_before);
   TC_TRY(changed.checked, CarrierCheck().run(carrier));
   return changed;
 }

@@ -157,8 +157,9 @@ void Conductor::renew_all(std::optional<Moment> end) {
   for (const Running& running : running_) {
     const auto members = members_of(running);
     if (!members.empty()) {
+      const clock::ClockMaps before = maps_in_force(members.front().bpf);
       (void)renew(members.front(), lease, programs);  // they share the page
-      if (!programs.empty()) begin_waits_anew(members.front());
+      if (!programs.empty()) begin_waits_anew(members.front(), before);
     } else if (running.family.place && followers_) {
       // Between the end of a service and its restart.
       auto page = page_at(*running.family.place);

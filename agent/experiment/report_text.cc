@@ -152,12 +152,11 @@ std::string deadlines_text(RawCalls raw, const std::optional<BpfPlace>& bpf) {
   if (bpf && bpf->engine->shifts_waits()) {
     return "waits: in its time; real are lengths in registers (poll, epoll_wait, alarm), in a "
            "struct timeval (select, setitimer) or of sockets, what sleeps and timers say is left, "
-           "and io_uring";
+           "POSIX timers that were set before a change, and io_uring";
   }
   if (raw != RawCalls::kPtrace) return "deadlines: real, whatever its clocks show";
-  return "deadlines: absolute ones end in its time; real are relative waits, POSIX timers that "
-         "were "
-         "set before a change, and those of io_uring";
+  return "deadlines: absolute ones end in its time; real are POSIX timers that were set before it "
+         "was followed, and those of io_uring";
 }
 
 std::string end_text(const tc_clock_page& page, clock::ClockSet clocks) {

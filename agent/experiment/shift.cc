@@ -89,12 +89,14 @@ Result<Twin> enter_engine(PlannedTarget& target, const ShiftRequest& request, Sy
 }
 
 void take_back(const PlannedTarget& target, const ShiftRequest& request, const Twin& twin) {
+  const clock::ClockMaps shifted = maps_in_force(target.bpf);
   const auto found = vdso::find_experiment(target.process.pid());
   if (target.only_calls) {
     (void)vdso::put_clocks_back(*twin);
   } else if (found && *found) {
     (void)vdso::recover(target.process.pid(), **found, request.force, twin);
   }
+  set_timerfds_anew(target.bpf, shifted);
   if (target.bpf) (void)leave(*target.bpf);
 }
 
@@ -181,6 +183,8 @@ Result<Shifted> shift(PlannedTarget& target, const ShiftRequest& request, Syscal
   if (target.found && target.attach) TC_CHECK(clear_away(target, request));
   const bool bpf = target.bpf || side.place(number);
   const Header header = header_for(request, bpf ? make_twin_number() : 0);
+  // Of an experiment that is taken over: its kept clocks mapped ends, too.
+  const clock::ClockMaps before = maps_in_force(target.bpf);
   TC_TRY(const Twin twin, enter_engine(target, request, side, number, header));
   const auto report = apply(target, request, twin, header);
   if (!report) {
@@ -188,6 +192,7 @@ Result<Shifted> shift(PlannedTarget& target, const ShiftRequest& request, Syscal
     return fail(report.error());
   }
   begin_waits_anew(target.process.pid(), target.bpf);
+  set_timerfds_anew(target.bpf, before);
   auto checked = check(target, request, *report);
   if (!checked) {
     take_back(target, request, twin);

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <thread>
+#include <utility>
 
 #include "agent/base/files.h"
 #include "agent/experiment/owner.h"
@@ -93,7 +94,10 @@ Result<Recovered> undo(const Carrier& carrier, bool force) {
                       false};
   recovered.only_calls = !carrier.has_pages();
   recovered.executed = carrier.executed;
-  TC_TRY(recovered.report, take_back(carrier, force));
+  const clock::ClockMaps before = maps_in_force(carrier.bpf);
+  auto report = take_back(carrier, force);
+  set_timerfds_anew(carrier.bpf, before);
+  TC_TRY(recovered.report, std::move(report));
   if (!recovered.report.kept.empty()) {
     forget_name(carrier);
     return recovered;

@@ -89,7 +89,8 @@ Result<BpfEngine> BpfEngine::start(uint32_t pages) {
     const Status guard = add_guard(*loaded);
     const Status waits = add_waits(*loaded, kernel);
     BpfState::Fds fds{std::move(loaded->targets), std::move(loaded->pages),
-                      std::move(loaded->counts), std::move(loaded->programs)};
+                      std::move(loaded->counts), std::move(loaded->programs),
+                      std::move(loaded->timers)};
     TC_TRY(BpfState state, BpfState::over(std::move(fds)));
     BpfEngine engine(std::move(state), hooks, std::move(loaded->links));
     engine.probes_ = std::move(loaded->probes);

@@ -17,6 +17,7 @@ struct UsedMaps {
   uint32_t targets = 0;
   uint32_t pages = 0;
   uint32_t counts = 0;
+  uint32_t timers = 0;
 };
 
 // The maps of ours that a program uses.
@@ -37,6 +38,7 @@ UsedMaps maps_of(int program) {
     if (name == "tchaos_targets") used.targets = ids[i];
     if (name == "tchaos_pages") used.pages = ids[i];
     if (name == "tchaos_counts") used.counts = ids[i];
+    if (name == "tchaos_wtimers") used.timers = ids[i];
   }
   return used;
 }
@@ -67,6 +69,7 @@ std::vector<BpfState> running_engines() {
     engine.maps.targets = used.targets;
     if (used.pages != 0) engine.maps.pages = used.pages;
     if (used.counts != 0) engine.maps.counts = used.counts;
+    if (used.timers != 0) engine.maps.timers = used.timers;
     engine.programs.push_back(std::move(program));
   }
   std::vector<BpfState> states;
@@ -75,6 +78,7 @@ std::vector<BpfState> running_engines() {
                       ScopedFd(::bpf_map_get_fd_by_id(engine.maps.pages)),
                       ScopedFd(::bpf_map_get_fd_by_id(engine.maps.counts)),
                       std::move(engine.programs)};
+    if (engine.maps.timers != 0) fds.timers.reset(::bpf_map_get_fd_by_id(engine.maps.timers));
     if (!fds.targets.valid() || !fds.pages.valid() || !fds.counts.valid()) continue;
     auto state = BpfState::over(std::move(fds));
     if (state) states.push_back(std::move(*state));

@@ -24,6 +24,7 @@ struct LoadedClocks {
   ScopedFd counts;
   ScopedFd names;
   ScopedFd cgroups;
+  ScopedFd timers;  // where waits are hooked
   uint32_t page_count = 0;
   bool knows_cgroups = false;  // its programs heed `cgroups`
   std::vector<ScopedFd> programs;

@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <string_view>
 
+#include "agent/base/unpreempted.h"
 #include "agent/syscalls/bpf_hooks.h"
 
 namespace time_chaos::syscalls {
@@ -59,6 +60,12 @@ Result<BpfState> BpfState::over(Fds fds) {
   const bool probes = any_probe(fds.programs);
   BpfState state(BpfTable(std::move(fds.targets), probes), std::move(fds.pages),
                  std::move(fds.programs), std::move(mapped_pages), std::move(mapped_counts));
+  if (fds.timers.valid()) {
+    TC_TRY(const auto timers, info_of<bpf_map_info>(fds.timers.get()));
+    if (timers.key_size == sizeof(tc_bpf_timer) && timers.value_size == sizeof(tc_bpf_timer_end)) {
+      state.timers_ = std::move(fds.timers);
+    }
+  }
   state.id_ = targets.id;
   state.page_count_ = pages.max_entries;
   return state;
@@ -127,6 +134,23 @@ bool BpfState::shifts_time() const {
 bool BpfState::shifts_waits() const {
   const auto names = names_of(programs_);
   return std::find(names.begin(), names.end(), "tchaos_wait") != names.end();
+}
+
+std::optional<TimerEnd> BpfState::timerfd(uint32_t tgid, int fd) const {
+  const tc_bpf_timer key{tgid, 0, fd};
+  tc_bpf_timer_end end{};
+  const Unpreempted meanwhile;
+  if (!timers_.valid() || ::bpf_map_lookup_elem(timers_.get(), &key, &end) != 0) {
+    return std::nullopt;
+  }
+  return TimerEnd{{end.shown_sec, end.shown_nsec}, {end.real_sec, end.real_nsec}};
+}
+
+void BpfState::note_timerfd(uint32_t tgid, int fd, const TimerEnd& end) const {
+  const tc_bpf_timer key{tgid, 0, fd};
+  const tc_bpf_timer_end value{end.shown.sec, end.shown.nsec, end.real.sec, end.real.nsec};
+  const Unpreempted meanwhile;
+  if (timers_.valid()) (void)::bpf_map_update_elem(timers_.get(), &key, &value, BPF_ANY);
 }
 
 }  // namespace time_chaos::syscalls

@@ -14,6 +14,7 @@
 #include "agent/syscalls/bpf_processes.h"
 #include "agent/syscalls/bpf_table.h"
 #include "agent/syscalls/mapped_array.h"
+#include "agent/syscalls/timer_end.h"
 #include "time_chaos/abi/bpf_state.h"
 
 namespace time_chaos::syscalls {
@@ -33,6 +34,7 @@ class BpfState {
     ScopedFd pages;
     ScopedFd counts;
     std::vector<ScopedFd> programs;
+    ScopedFd timers = ScopedFd();  // where waits are hooked
   };
   static Result<BpfState> over(Fds fds);
 
@@ -63,6 +65,12 @@ class BpfState {
   // Waits end in the target's time.
   [[nodiscard]] bool shifts_waits() const;
 
+  // How a process, of that tgid of the kernel's, has set its timerfd to a time; nothing where that
+  // is not known. To be believed if the timerfd stands so.
+  [[nodiscard]] std::optional<TimerEnd> timerfd(uint32_t tgid, int fd) const;
+  // It has been set anew.
+  void note_timerfd(uint32_t tgid, int fd, const TimerEnd& end) const;
+
  private:
   BpfState(BpfTable table, ScopedFd pages_fd, std::vector<ScopedFd> programs,
            MappedArray<tc_clock_page> pages, MappedArray<tc_bpf_count> counts)
@@ -75,6 +83,7 @@ class BpfState {
   BpfTable table_;
   ScopedFd pages_fd_;
   std::vector<ScopedFd> programs_;
+  ScopedFd timers_;
   MappedArray<tc_clock_page> pages_;
   MappedArray<tc_bpf_count> counts_;
   uint32_t id_ = 0;

@@ -258,6 +258,7 @@ Status add_waits(LoadedClocks& clocks, const KernelFacts& kernel) {
     TC_CHECK(keep_program(program, clocks));
   }
   keep_links(std::move(attached), kernel.version, clocks);
+  TC_TRY(clocks.timers, above(bpf_map__fd(loaded.maps.tchaos_wtimers), 0));
   if (left) left = add_left(loaded, kernel.version, clocks);
   if (!left) clocks.no_left = left.error();
   return {};

@@ -33,7 +33,7 @@ void CallSlots::keep_own_call() {
 }
 
 std::optional<uint64_t> CallSlots::own_call() const {
-  if (!own_call_ || !may_grow_) return std::nullopt;
+  if (!own_call_) return std::nullopt;
   return slots_[*own_call_].address;
 }
 

@@ -42,14 +42,14 @@ class CallSlots : public std::enable_shared_from_this<CallSlots> {
 
   // With room for `data` bytes behind the code. Nothing when all are in use.
   std::optional<Lease> take(size_t data);
-  // Room that is kept for a call of ours (agent/tracee/own_call.h), by which more slots are mapped;
-  // nothing where there is none, or no more are to be had.
+  // Room that is kept for a call of ours (agent/tracee/own_call.h); nothing where there is none.
   [[nodiscard]] std::optional<uint64_t> own_call() const;
+  // It is being made.
+  [[nodiscard]] bool calling() const { return calling_; }
+  void set_calling(bool now) { calling_ = now; }
   void add(const tracee::SlotRange& range);
+  [[nodiscard]] bool may_grow() const { return may_grow_; }
   void no_more() { may_grow_ = false; }
-  // That call is being made.
-  [[nodiscard]] bool mapping() const { return mapping_; }
-  void set_mapping(bool now) { mapping_ = now; }
   // Those that are in use in the memory already, by threads that an agent has left in them, are
   // never taken.
   void pass_over_used(const tracee::Memory& memory);
@@ -69,7 +69,7 @@ class CallSlots : public std::enable_shared_from_this<CallSlots> {
   std::vector<Slot> slots_;
   std::optional<size_t> own_call_;  // the first of those that are kept
   bool may_grow_ = true;
-  bool mapping_ = false;
+  bool calling_ = false;
 };
 
 // The zero bytes at the end of the vDSO of an executed program, which is hidden from it: no engine

@@ -8,12 +8,12 @@
 #include <map>
 #include <memory>
 #include <optional>
-#include <set>
 
 #include "agent/clock/reading.h"
 #include "agent/syscalls/call_slots.h"
 #include "agent/syscalls/ptrace_target.h"
 #include "agent/syscalls/recent_writes.h"
+#include "agent/syscalls/timer_end.h"
 #include "agent/tracee/memory.h"
 #include "agent/tracee/own_call.h"
 #include "agent/tracee/seized_thread.h"
@@ -21,12 +21,6 @@
 #include "time_chaos/abi/clock_page.h"
 
 namespace time_chaos::syscalls {
-
-// A timerfd whose end was mapped, while it is set to that.
-struct MappedTimerfd {
-  clock::Reading shown;  // what the program asked for
-  clock::Reading real;   // what the kernel was given
-};
 
 struct FollowedProcess {
   pid_t pid = 0;
@@ -42,9 +36,9 @@ struct FollowedProcess {
   bool leaving = false;                  // not to be followed: let go at its next stop
   std::optional<tracee::Memory> memory;  // opened when first needed
   RecentWrites writes;
-  std::map<int, MappedTimerfd> timerfds;  // by descriptor
-  std::set<int> absolute_timers;          // POSIX timers that were set to a time, not a length
-  std::shared_ptr<CallSlots> slots;       // of its memory; null while it is provisional
+  std::map<int, TimerEnd> timerfds;        // set to a time, by descriptor
+  std::map<int, PosixTimer> posix_timers;  // set to a time, by id
+  std::shared_ptr<CallSlots> slots;        // of its memory; null while it is provisional
 
   // `shares`: they have one memory (vfork, CLONE_VM).
   void descend_from(const FollowedProcess& parent, bool shares) {
@@ -54,7 +48,6 @@ struct FollowedProcess {
     provisional = parent.provisional;
     executed = parent.executed;
     timerfds = parent.timerfds;
-    if (shares) absolute_timers = parent.absolute_timers;
     slots = shares || !parent.slots ? parent.slots
                                     : std::make_shared<CallSlots>(parent.slots->ranges());
   }
@@ -64,7 +57,7 @@ struct FollowedProcess {
     executed = true;
     memory.reset();
     writes = {};
-    absolute_timers.clear();  // an exec deletes them
+    posix_timers.clear();  // an exec deletes them
     slots = std::make_shared<CallSlots>(slots_behind_vdso(pid));
   }
 };
@@ -91,14 +84,19 @@ struct FollowedThread {
     CallSlots::Lease slot;
   };
   std::optional<Mapped> mapped = {};
-  // In place of the present call it makes one of ours (more_slots.h).
-  struct Mapping {
+  // In place of the present call it makes one of ours (own_calls.h).
+  struct Own {
     tracee::Home home;
     uint64_t at = 0;  // its code
-    uint64_t start = 0;
-    uint64_t size = 0;
+    // It sets a timer, or else it maps pages.
+    struct Timer {
+      int id = 0;
+      TimerEnd end;
+    };
+    std::optional<Timer> timer = {};
+    tracee::SlotRange range = {};
   };
-  std::optional<Mapping> mapping = {};
+  std::optional<Own> own = {};
   // The present call waits for a length of time (map_length.h).
   struct LengthWait {
     tracee::LengthCall call;
@@ -120,8 +118,7 @@ struct FollowedThread {
   struct TimerChange {
     tracee::Deadline::Clock source;
     int name = 0;
-    bool absolute = false;
-    std::optional<MappedTimerfd> timerfd;  // if it was mapped
+    std::optional<PosixTimer> set;  // to a time that the kernel takes
   };
   std::optional<TimerChange> timer_change = {};
   // The call before this one, which waited for a length of time, was interrupted and is made again.

@@ -13,6 +13,7 @@
 #include "agent/syscalls/map_wait.h"
 #include "agent/syscalls/more_slots.h"
 #include "agent/syscalls/needless_eintr.h"
+#include "agent/syscalls/posix_timers.h"
 #include "agent/syscalls/shift_call.h"
 #include "agent/targets/process.h"
 #include "agent/tracee/following.h"
@@ -192,8 +193,8 @@ void Follower::at_syscall(FollowedThread& thread, bool interrupted) {
     (void)thread.thread.resume_to_syscall();
     return;
   }
-  if (thread.mapping) {
-    (void)end_mapping(thread);
+  if (thread.own) {
+    (void)(thread.own->timer ? end_timer_call(thread) : end_mapping(thread));
     return go_on(thread);
   }
   (void)end_mapped_wait(thread, leaves(thread));
@@ -226,12 +227,28 @@ void Follower::at_syscall(FollowedThread& thread, bool interrupted) {
 
 void Follower::begin_call(FollowedThread& thread, const tracee::SyscallStop& stop) {
   if (stop.phase != tracee::SyscallStop::Phase::kEntry) return;
+  if (!leaves(thread) && set_a_timer(thread, stop)) return;
   const pid_t target = thread.process->target->pid;
   const auto refused = refuse_setting(thread, stop);
   if (refused && *refused) ledger_.count_refused(target);
   if (leaves(thread)) return;
   const auto mapped = map_wait(thread, stop);
   if (mapped ? *mapped : still_stopped(thread)) ledger_.count_wait(target, mapped.has_value());
+}
+
+// First; then the thread makes its own call.
+bool Follower::set_a_timer(FollowedThread& thread, const tracee::SyscallStop& stop) {
+  if (!any_anew(*thread.process)) return false;
+  // The program itself is about to.
+  const auto busy = [&](int id) {
+    return std::any_of(threads_.begin(), threads_.end(), [&](const auto& entry) {
+      const auto& change = entry.second.timer_change;
+      return entry.second.process == thread.process && change &&
+             change->source == tracee::Deadline::Clock::kTimer && change->name == id;
+    });
+  };
+  const auto set = set_timer_anew(thread, stop, busy);
+  return set && *set;
 }
 
 void Follower::interrupt(FollowedThread& thread) {
@@ -270,7 +287,7 @@ void Follower::begin_program(FollowedThread& thread) {
   // This may be the record of the main thread, which another one has ended.
   thread.refused.reset();
   thread.mapped.reset();
-  thread.mapping.reset();
+  thread.own.reset();
   thread.length.reset();
   thread.continues.reset();
   thread.timer_change.reset();

@@ -36,8 +36,8 @@ class Follower {
   Status add(PtraceTarget target);
   // Serves until `bell`, a child of this thread, has ended.
   void follow(pid_t bell);
-  // Waits in flight for absolute times begin anew, by the maps that are in force now, and timerfds
-  // that were set to one are set anew.
+  // Waits in flight for absolute times begin anew, by the maps that are in force now, and timers
+  // and timerfds that were set to one are set anew: timers when a thread of their process comes by.
   void begin_waits_anew();
   // Interrupts and detaches all. There must be no bell any more. A thread that cannot stop (in
   // uninterruptible sleep) is let go by the kernel when this thread ends (session.h).
@@ -50,6 +50,10 @@ class Follower {
   Status seize_process(pid_t pid, std::shared_ptr<FollowedProcess> process);
   void await_first_stops();
   void set_timers_anew();
+  // Somebody comes by soon.
+  void rouse_setters();
+  [[nodiscard]] bool any_timer_anew() const;
+  void await_setters();
   [[nodiscard]] bool traced_by_us(pid_t tid) const;
 
   void pump();  // all that is reported now
@@ -70,6 +74,7 @@ class Follower {
   void at_end(FollowedThread& thread, const tracee::Stop& stop);
   void begin_program(FollowedThread& thread);
   void begin_call(FollowedThread& thread, const tracee::SyscallStop& stop);
+  bool set_a_timer(FollowedThread& thread, const tracee::SyscallStop& stop);
   void interrupt(FollowedThread& thread);
   void go_on(FollowedThread& thread, int signal = 0);
   [[nodiscard]] bool leaves(const FollowedThread& thread) const {

@@ -9,7 +9,6 @@
 
 #include "agent/syscalls/followed_thread.h"
 #include "agent/syscalls/follower.h"
-#include "agent/syscalls/timerfds.h"
 #include "agent/targets/process.h"
 #include "agent/tracee/following.h"
 #include "agent/tracee/waits_anew.h"
@@ -186,28 +185,10 @@ void Follower::begin_waits_anew() {
   set_timers_anew();
 }
 
-void Follower::set_timers_anew() {
-  std::map<const PtraceTarget*, clock::ClockMaps> now;
-  TimerfdRound round;
-  for (const auto& [pid, process] : processes_) {
-    const PtraceTarget* const target = process->target;
-    if (process->provisional) continue;
-    if (!now.contains(target)) {
-      const auto maps = target->maps();
-      if (!maps) continue;
-      now[target] = *maps;
-    }
-    const auto before = maps_of_timers_.find(target);
-    round.set_anew(*process,
-                   before == maps_of_timers_.end() ? clock::identity_maps() : before->second,
-                   now[target]);
-  }
-  maps_of_timers_ = std::move(now);
-}
-
 void Follower::let_go() {
-  leaving_ = true;
   set_timers_anew();
+  await_setters();
+  leaving_ = true;
   for (const auto& [pid, process] : processes_) {
     if (process->executed) ledger_.note_released(pid);
   }

@@ -163,7 +163,7 @@ int clock_of_report(const FollowedThread& thread, const Length& length, uint64_t
   const auto& process = *thread.process;
   const bool absolute = length.source == tracee::Deadline::Clock::kTimerfd
                             ? process.timerfds.contains(static_cast<int32_t>(name))
-                            : process.absolute_timers.contains(static_cast<int32_t>(name));
+                            : process.posix_timers.contains(static_cast<int32_t>(name));
   return absolute ? CLOCK_REALTIME : CLOCK_MONOTONIC;
 }
 
@@ -210,7 +210,7 @@ Result<bool> map_length(FollowedThread& thread, const tracee::SyscallStop& entry
   wait.clock = clock_of_length(thread, length, entry.arguments[0]);
   if (wait.clock < 0 || wait.clock >= TC_CLOCK_COUNT) return false;
   if (length.source != tracee::Deadline::Clock::kKnown) {
-    thread.timer_change = {length.source, static_cast<int32_t>(entry.arguments[0]), false, {}};
+    thread.timer_change = {length.source, static_cast<int32_t>(entry.arguments[0]), {}};
   }
   TC_TRY(const clock::ClockMaps maps, maps_of(thread, wait.clock));
   wait.map = maps[static_cast<size_t>(wait.clock)];

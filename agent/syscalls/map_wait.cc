@@ -1,5 +1,7 @@
 #include "agent/syscalls/map_wait.h"
 
+#include <algorithm>
+#include <chrono>
 #include <utility>
 
 #include "agent/syscalls/deadline.h"
@@ -29,12 +31,15 @@ Result<bool> map_wait(FollowedThread& thread, const tracee::SyscallStop& entry) 
   const auto before = std::exchange(thread.continues, std::nullopt);
   thread.length.reset();
   thread.timer_change.reset();
+  if (tracee::changes_timer(entry.arch, entry.number)) {
+    thread.timer_change = {Deadline::Clock::kTimer, static_cast<int32_t>(entry.arguments[0]), {}};
+  }
   if (!deadline) {
     const auto length = tracee::length_of(entry.arch, entry.number, entry.arguments);
     return length ? map_length(thread, entry, *length, before) : false;
   }
   if (deadline->source != Deadline::Clock::kKnown) {
-    thread.timer_change = {deadline->source, static_cast<int32_t>(entry.arguments[0]), true, {}};
+    thread.timer_change = {deadline->source, static_cast<int32_t>(entry.arguments[0]), {}};
   }
   const uint64_t address = entry.arguments[deadline->argument];
   if (address == 0) return false;
@@ -50,15 +55,23 @@ Result<bool> map_wait(FollowedThread& thread, const tracee::SyscallStop& entry) 
   if (refused_by_kernel(shown)) return false;
   if (deadline->setting && shown == clock::Reading{}) return false;
   clock::Reading real = real_time_of(maps, clock, shown);
-  if (real == shown) return false;
   // A timer that was due at the beginning of time is due, and not disarmed.
-  if (deadline->setting && real == clock::Reading{}) real.nsec = 1;
+  if (deadline->setting) real = never_off(real);
+  const auto interval = [&] {
+    const auto [sec, nsec] = WireTime::read(bytes->data(), deadline->narrow, compat);
+    return std::chrono::seconds(std::min<int64_t>(sec, TC_LAST_SEC)) +
+           std::chrono::nanoseconds(nsec);
+  };
+  if (thread.timer_change) thread.timer_change->set = {clock, {shown, real}, interval()};
+  if (real == shown) return false;
   WireTime::write(place, deadline->narrow, real);
-  if (deadline->setting) map_interval(maps, clock, bytes->data(), deadline->narrow, compat, 1);
-  if (deadline->source == Deadline::Clock::kTimerfd) {
-    thread.timer_change->timerfd = {shown, real};
+  if (deadline->setting) {
+    map_interval(maps, clock, bytes->data(), deadline->narrow, compat, 1);
+    thread.timer_change->set->interval = interval();
   }
-  return replace_argument(thread, {deadline->argument, address, 0, compat}, *bytes);
+  auto replaced = replace_argument(thread, {deadline->argument, address, 0, compat}, *bytes);
+  if (!replaced && thread.timer_change) thread.timer_change->set->end.real = shown;
+  return replaced;
 }
 
 Status end_mapped_wait(FollowedThread& thread, bool leaving) {
@@ -71,15 +84,14 @@ void note_timer(FollowedThread& thread, int64_t result) {
   const auto change = std::exchange(thread.timer_change, std::nullopt);
   if (!change || result != 0) return;
   FollowedProcess& process = *thread.process;
-  if (change->source == Deadline::Clock::kTimer) {
-    if (change->absolute) {
-      process.absolute_timers.insert(change->name);
-    } else {
-      process.absolute_timers.erase(change->name);
-    }
-  } else if (change->timerfd) {
-    process.timerfds[change->name] = *change->timerfd;
-  } else if (!change->absolute) {
+  const bool posix = change->source == Deadline::Clock::kTimer;
+  if (posix && change->set) {
+    process.posix_timers[change->name] = *change->set;
+  } else if (posix) {
+    process.posix_timers.erase(change->name);
+  } else if (change->set) {
+    process.timerfds[change->name] = change->set->end;
+  } else {
     process.timerfds.erase(change->name);
   }
 }

@@ -8,10 +8,9 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstddef>
-#include <cstring>
 #include <filesystem>
 #include <string>
+#include <utility>
 
 #include "agent/clock/clock_set.h"
 #include "agent/syscalls/deadline.h"
@@ -20,12 +19,7 @@
 namespace time_chaos::syscalls {
 namespace {
 
-using std::chrono::nanoseconds;
-
 constexpr unsigned long kSetTicks = _IOW('T', 0, uint64_t);  // TFD_IOC_SET_TICKS, linux/timerfd.h
-
-// Between the readings of a timer and of its clock something else may run.
-constexpr nanoseconds kBetween = std::chrono::milliseconds(20);
 
 std::vector<int> timerfds_of(pid_t pid) {
   std::vector<int> fds;
@@ -40,14 +34,60 @@ std::vector<int> timerfds_of(pid_t pid) {
   return fds;
 }
 
-bool same_map(const clock::ClockMaps& a, const clock::ClockMaps& b, int clock) {
-  const auto i = static_cast<size_t>(clock);
-  return std::memcmp(&a[i], &b[i], offsetof(tc_clock_map, until_sec)) == 0 &&
-         std::memcmp(&a.table, &b.table, sizeof a.table) == 0;
-}
-
 timespec as_timespec(clock::Reading time) {
   return {time.sec, time.nsec};
+}
+
+clock::Reading after(clock::Reading now, int64_t sec, int64_t nsec) {
+  return clock::plus(now, std::chrono::seconds(sec) + std::chrono::nanoseconds(nsec));
+}
+
+// A timerfd that is set to a time, and will expire.
+struct Pending {
+  targets::Timerfd timer;
+  TimerStands stands;
+};
+
+ScopedFd duplicate(int pidfd, int fd) {
+  return ScopedFd(static_cast<int>(::syscall(SYS_pidfd_getfd, pidfd, fd, 0)));
+}
+
+bool repeats(const targets::Timerfd& timer) {
+  return timer.interval_sec != 0 || timer.interval_nsec != 0;
+}
+
+bool switched_off(const targets::Timerfd& timer) {
+  return timer.value_sec == 0 && timer.value_nsec == 0;
+}
+
+std::optional<Pending> read_pending(pid_t pid, int pidfd, int fd) {
+  auto timer = targets::read_timerfd(pid, fd);
+  if (!timer || timer->clock < 0 || timer->clock >= TC_CLOCK_COUNT) return std::nullopt;
+  const int clock = timer->clock;
+  // The kernel lets one that repeats go on when somebody asks for it.
+  if (switched_off(*timer) && repeats(*timer) && timer->ticks != 0) {
+    itimerspec unused{};
+    (void)::timerfd_gettime(duplicate(pidfd, fd).get(), &unused);
+  }
+  const clock::Reading earlier = read_host(clock);
+  timer = targets::read_timerfd(pid, fd);
+  const clock::Reading later = read_host(clock);
+  if (!timer || timer->clock != clock || (timer->flags & TFD_TIMER_ABSTIME) == 0) {
+    return std::nullopt;
+  }
+  if (switched_off(*timer)) return std::nullopt;
+  return Pending{*timer,
+                 {clock, after(earlier, timer->value_sec, timer->value_nsec),
+                  after(later, timer->value_sec, timer->value_nsec), repeats(*timer)}};
+}
+
+// `left`: how it stood, by what the kernel said when it was set anew. The program itself may have
+// set it meanwhile.
+bool as_it_was(const TimerStands& read, const timespec& left, clock::Reading now) {
+  const TimerEnd was{{}, after(now, left.tv_sec, left.tv_nsec)};
+  // It may have expired since it was read.
+  if (left.tv_sec == 0 && left.tv_nsec == 0) return is_at(read, {{}, now}) || now > read.latest;
+  return is_at(read, was) || read.repeats;
 }
 
 }  // namespace
@@ -59,48 +99,58 @@ bool TimerfdRound::done_before(int file) const {
   });
 }
 
-void TimerfdRound::set_one(FollowedProcess& process, int pidfd, int fd,
-                           const clock::ClockMaps& before, const clock::ClockMaps& now) {
-  const auto timer = targets::read_timerfd(process.pid, fd);
-  if (!timer || timer->clock < 0 || timer->clock >= TC_CLOCK_COUNT) return;
-  // See maps_of(), and no need to touch what is right.
-  if (process.executed && clock::is_monotonic(timer->clock)) return;
-  if (same_map(before, now, timer->clock)) return;
-  const clock::Reading host = read_host(timer->clock);
-  const clock::Reading left{timer->value_sec, timer->value_nsec};
-  const auto known = process.timerfds.find(fd);
-  const bool absolute = (timer->flags & TFD_TIMER_ABSTIME) != 0;
-  if (!absolute || left == clock::Reading{}) {
-    process.timerfds.erase(fd);
-    return;
+void TimerfdRound::set_anew(Process& process, int fd, Which which) {
+  constexpr int kAttempts = 3;
+  for (int attempt = 0; attempt < kAttempts; attempt++) {
+    const auto pending = read_pending(process.pid, process.pidfd.get(), fd);
+    if (!pending) return;
+    const targets::Timerfd& timer = pending->timer;
+    // See maps_of().
+    if (process.only_wall && clock::is_monotonic(timer.clock)) return;
+    const auto noted = process.notes->find(fd);
+    if (which == Which::kNoted && !(noted && is_at(pending->stands, *noted))) return;
+    const auto end = end_anew(pending->stands, noted, process.before, process.now);
+    if (!end) return;
+    ScopedFd file = duplicate(process.pidfd.get(), fd);
+    if (!file.valid() || done_before(file.get())) return;
+    const itimerspec setting{{timer.interval_sec, timer.interval_nsec}, as_timespec(end->real)};
+    itimerspec old{};
+    const auto flags = static_cast<int>(timer.flags);
+    if (::timerfd_settime(file.get(), flags, &setting, &old) != 0) return;
+    const clock::Reading now = read_host(timer.clock);
+    if (as_it_was(pending->stands, old.it_value, now)) {
+      process.notes->note(fd, *end);
+      // What has expired is not lost by that.
+      if (timer.ticks != 0) (void)::ioctl(file.get(), kSetTicks, &timer.ticks);
+      done_.push_back(std::move(file));
+      return;
+    }
+    // Put back, and looked at again. Of a time there is a note; all else is a length.
+    const clock::Reading was = after(now, old.it_value.tv_sec, old.it_value.tv_nsec);
+    const auto fresh = process.notes->find(fd);
+    const bool absolute = fresh && is_at({timer.clock, was, was, false}, *fresh);
+    if (absolute) old.it_value = as_timespec(fresh->real);
+    (void)::timerfd_settime(file.get(), absolute ? flags : 0, &old, nullptr);
   }
-  // A little late, never early: the clock was read after the timer.
-  clock::Reading real = clock::plus(host, std::chrono::seconds(left.sec) + nanoseconds(left.nsec));
-  clock::Reading shown = clock::apply(before, timer->clock, real);
-  if (known != process.timerfds.end()) {
-    const nanoseconds off = clock::minus(real, known->second.real);
-    if (off >= -kBetween && off <= kBetween) shown = known->second.shown;
-  }
-  real = real_time_of(now, timer->clock, shown);
-  if (real == clock::Reading{}) real.nsec = 1;  // over, not disarmed
-  ScopedFd file(static_cast<int>(::syscall(SYS_pidfd_getfd, pidfd, fd, 0)));
-  if (!file.valid() || done_before(file.get())) return;
-  const itimerspec setting{{timer->interval_sec, timer->interval_nsec}, as_timespec(real)};
-  if (::timerfd_settime(file.get(), static_cast<int>(timer->flags), &setting, nullptr) == 0) {
-    process.timerfds[fd] = {shown, real};
-    // What has expired is not lost by that.
-    if (timer->ticks != 0) (void)::ioctl(file.get(), kSetTicks, &timer->ticks);
-  }
-  done_.push_back(std::move(file));
 }
 
-void TimerfdRound::set_anew(FollowedProcess& process, const clock::ClockMaps& before,
-                            const clock::ClockMaps& now) {
-  const auto timerfds = timerfds_of(process.pid);
+void TimerfdRound::add(pid_t pid, std::unique_ptr<TimerfdNotes> notes,
+                       const clock::ClockMaps& before, const clock::ClockMaps& now,
+                       bool only_wall) {
+  auto timerfds = timerfds_of(pid);
   if (timerfds.empty()) return;
-  const ScopedFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, process.pid, 0)));
+  ScopedFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
   if (!pidfd.valid()) return;
-  for (const int fd : timerfds) set_one(process, pidfd.get(), fd, before, now);
+  processes_.push_back(
+      {pid, std::move(pidfd), std::move(notes), before, now, only_wall, std::move(timerfds)});
+}
+
+void TimerfdRound::run() {
+  for (const Which which : {Which::kNoted, Which::kAll}) {
+    for (Process& process : processes_) {
+      for (const int fd : process.fds) set_anew(process, fd, which);
+    }
+  }
 }
 
 }  // namespace time_chaos::syscalls

@@ -30,6 +30,18 @@ bool read_pair(std::string_view text, int64_t* sec, int64_t* nsec) {
   return true;
 }
 
+// In /proc/PID/timers: of the timer with that id.
+std::optional<std::string_view> field_of(std::string_view text, int timer, std::string_view name) {
+  bool its = false;
+  while (!text.empty()) {
+    const std::string_view line = next_line(text);
+    if (const auto id = value_of(line, "ID")) its = to_number<int>(*id) == timer;
+    const auto field = value_of(line, name);
+    if (its && field) return field;
+  }
+  return std::nullopt;
+}
+
 }  // namespace
 
 Result<Timerfd> parse_timerfd(std::string_view text) {
@@ -65,14 +77,16 @@ Result<Timerfd> read_timerfd(pid_t pid, int fd) {
 }
 
 Result<int> parse_timer_clock(std::string_view text, int timer) {
-  bool its = false;
-  while (!text.empty()) {
-    const std::string_view line = next_line(text);
-    if (const auto id = value_of(line, "ID")) its = to_number<int>(*id) == timer;
-    const auto clock = value_of(line, "ClockID");
-    if (!its || !clock) continue;
-    const auto number = to_number<int>(*clock);
-    if (number) return *number;
+  if (const auto clock = field_of(text, timer, "ClockID")) {
+    if (const auto number = to_number<int>(*clock)) return *number;
+  }
+  return fail(Exit::kNoTarget, fmt::format("no timer {}", timer));
+}
+
+// "34/000055de5b3e9f60"
+Result<int> parse_timer_signal(std::string_view text, int timer) {
+  if (const auto signal = field_of(text, timer, "signal")) {
+    if (const auto number = to_number<int>(signal->substr(0, signal->find('/')))) return *number;
   }
   return fail(Exit::kNoTarget, fmt::format("no timer {}", timer));
 }
@@ -80,6 +94,11 @@ Result<int> parse_timer_clock(std::string_view text, int timer) {
 Result<int> read_timer_clock(pid_t pid, int timer) {
   TC_TRY(const std::string text, read_process_file(pid, "timers"));
   return parse_timer_clock(text, timer);
+}
+
+Result<int> read_timer_signal(pid_t pid, int timer) {
+  TC_TRY(const std::string text, read_process_file(pid, "timers"));
+  return parse_timer_signal(text, timer);
 }
 
 }  // namespace time_chaos::targets

@@ -27,5 +27,8 @@ Result<Timerfd> read_timerfd(pid_t pid, int fd);
 // The clock of the POSIX timer with that id, from /proc/PID/timers (proc_pid_timers(5)).
 Result<int> parse_timer_clock(std::string_view text, int timer);
 Result<int> read_timer_clock(pid_t pid, int timer);
+// And the signal that it sends.
+Result<int> parse_timer_signal(std::string_view text, int timer);
+Result<int> read_timer_signal(pid_t pid, int timer);
 
 }  // namespace time_chaos::targets

@@ -22,4 +22,9 @@ struct Deadline {
 std::optional<Deadline> deadline_of(uint32_t arch, int64_t number,
                                     std::span<const uint64_t> arguments);
 
+// timer_settime(2) or timer_delete(2): argument 0 is the timer.
+bool changes_timer(uint32_t arch, int64_t number);
+// timer_settime(2), with 64-bit fields. `narrow`: of 32-bit code.
+int64_t timer_settime_number(bool narrow);
+
 }  // namespace time_chaos::tracee

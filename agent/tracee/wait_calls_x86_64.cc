@@ -111,4 +111,13 @@ std::optional<Deadline> deadline_of(uint32_t arch, int64_t number,
   return std::nullopt;
 }
 
+bool changes_timer(uint32_t arch, int64_t number) {
+  if (arch == AUDIT_ARCH_X86_64) return number == SYS_timer_settime || number == SYS_timer_delete;
+  return arch == AUDIT_ARCH_I386 && (number == 260 || number == 409 || number == 263);
+}
+
+int64_t timer_settime_number(bool narrow) {
+  return narrow ? 409 : int64_t{SYS_timer_settime};
+}
+
 }  // namespace time_chaos::tracee

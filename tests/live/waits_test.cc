@@ -8,6 +8,7 @@
 #include <csignal>
 #include <cstdint>
 #include <fstream>
+#include <optional>
 #include <set>
 #include <sstream>
 #include <thread>
@@ -70,8 +71,7 @@ std::string text(const Wait& wait) {
                      wait.real_ms, wait.late_ms);
 }
 
-// POSIX timers cannot be set anew from outside: where clocks change in the middle of a wait, they
-// are left out.
+// POSIX timers that were set before an attach keep their ends: nobody knows how they were set.
 constexpr auto kWithoutTimers = "timer";
 
 // By kind and clock, those that every kernel has. An empty `clock`: of both.
@@ -278,11 +278,11 @@ Status set(pid_t pid, const Arguments& how) {
 TEST(WaitsInFlight, AFrozenClockEndsNoneUntilItGoesOn) {
   ASSERT_VALUE(Child target, start_waits());
   ASSERT_VALUE(Agent agent, shift(target.pid(), {"--freeze"}));
-  ASSERT_STATUS(ask(target, 300, kWithoutTimers));
+  ASSERT_STATUS(ask(target, 300));
   pause(700);
   ASSERT_STATUS(set(target.pid(), {"--rate", "1"}));
   ASSERT_VALUE(const auto waits, read_waits(target));
-  expect_waits(waits, "realtime", 900, 0, kWithoutTimers);
+  expect_waits(waits, "realtime", 900);
   ASSERT_VALUE([[maybe_unused]] const auto recovered, stop_agent(agent));
 }
 
@@ -338,24 +338,132 @@ TEST(WaitsInFlight, ANewRateHoldsForWhatIsLeftOfALength) {
   ASSERT_VALUE([[maybe_unused]] const auto recovered, stop_agent(agent));
 }
 
+// Those of the wall clock. Monotonic ones have to wait for their hour.
+std::vector<Wait> read_wall_waits(Child& target) {
+  std::vector<Wait> waits;
+  for (;;) {
+    const auto line = target.read_line(Milliseconds(4000));
+    if (!line) return waits;
+    waits.push_back(parse(*line));
+    EXPECT_EQ(waits.back().clock, "realtime") << *line;
+  }
+}
+
 TEST(WaitsInFlight, SetMovesTheirEnds) {
   ASSERT_VALUE(Child target, start_waits());
   ASSERT_VALUE(Agent agent, shift(target.pid(), {"--offset", "-1h"}));
-  ASSERT_STATUS(ask(target, 3600'600, kWithoutTimers));
+  ASSERT_STATUS(ask(target, 3600'600));
   pause(100);
   ASSERT_STATUS(set(target.pid(), {"--offset", "-1h1s"}));  // back by a second
   pause(100);
   ASSERT_STATUS(set(target.pid(), {"--offset", "-1s"}));
-  // Monotonic ones have to wait for their hour.
-  std::vector<Wait> waits;
-  for (;;) {
-    const auto line = target.read_line(Milliseconds(4000));
-    if (!line) break;
-    waits.push_back(parse(*line));
-    EXPECT_EQ(waits.back().clock, "realtime") << *line;
-  }
-  expect_waits(waits, "realtime", 1600, 0, kWithoutTimers);
+  expect_waits(read_wall_waits(target), "realtime", 1600);
   ASSERT_VALUE([[maybe_unused]] const auto recovered, stop_agent(agent));
+}
+
+TEST(WaitsInFlight, RecoverMovesTheirEnds) {
+  ASSERT_VALUE(Child target, start_waits());
+  ASSERT_VALUE(Agent agent, shift(target.pid(), {"--offset", "-1h"}));
+  ASSERT_STATUS(ask(target, 3600'900));
+  pause(100);
+  ASSERT_VALUE([[maybe_unused]] const auto recovered, stop_agent(agent));
+  expect_waits(read_wall_waits(target), "realtime", 900);
+}
+
+// Of a program whose only thread waits without an end. Each expires once for each of its ends.
+class TimersInFlight : public testing::Test {
+ protected:
+  void SetUp() override { ASSERT_VALUE(target_, start_waits({"timers"})); }
+  void change(const std::string& line) {
+    ASSERT_STATUS(target_->write_line(line));
+    ASSERT_VALUE(const std::string done, target_->read_line(kPatience));
+    EXPECT_EQ(done, "done");
+  }
+  void expect(int timer) {
+    ASSERT_VALUE(const std::string line, target_->read_line(kPatience));
+    int which = -1;
+    int64_t late = -1;
+    std::istringstream(line) >> which >> late;
+    EXPECT_EQ(which, timer) << line;
+    EXPECT_GE(late, 0) << line;
+    EXPECT_LE(late, static_cast<int64_t>(kSlow * 1000)) << line;
+  }
+  void expect_none(int milliseconds) {
+    const auto line = target_->read_line(Milliseconds(milliseconds));
+    EXPECT_FALSE(line) << *line;
+  }
+  [[nodiscard]] pid_t pid() const { return target_->pid(); }
+
+  std::optional<Child> target_;
+};
+
+TEST_F(TimersInFlight, GoWithTheirClock) {
+  ASSERT_VALUE(Agent agent, shift(pid(), {"--offset", "1h"}));
+  change("set 0 50 0");
+  expect(0);
+  change("set 1 3600500 700");
+  change("set 2 3600600 0");
+  change("delete 2");
+  change("set 3 7200900 0");
+  ASSERT_STATUS(set(pid(), {"--offset", "2h"}));
+  expect(1);
+  expect(1);
+  ASSERT_STATUS(set(pid(), {"--offset", "1h"}));
+  expect_none(1500);
+  ASSERT_STATUS(set(pid(), {"--offset", "3h"}));
+  // What repeats has missed an hour, and is over at once; behind it is its next end.
+  std::set<int> seen;
+  for (int i = 0; i < 2; i++) {
+    ASSERT_VALUE(const std::string line, target_->read_line(kPatience));
+    seen.insert(std::stoi(line));
+  }
+  EXPECT_EQ(seen, (std::set<int>{1, 3}));
+  change("set 1 3600000 0");
+  expect_none(1000);
+  ASSERT_VALUE([[maybe_unused]] const auto recovered, stop_agent(agent));
+  expect_none(500);
+}
+
+// Of a program that a target executes, of 32 bits as well.
+TEST_P(WaitsOfAProgram, ItsTimersGoWithTheirClock) {
+  const std::string path = target_path(GetParam());
+  if (::access(path.c_str(), X_OK) != 0) GTEST_SKIP() << path << " was not built";
+  const Arguments command{
+      program_path(), "run", "--offset", "1h", "--engine-syscalls",
+      "ptrace",       "--",  "sh",       "-c", "echo $$; " + path + " timers; true"};
+  ASSERT_VALUE(Child run, Child::spawn({command, {}, true}));
+  ASSERT_VALUE(const std::string shell, run.read_line(kPatience));
+  ASSERT_VALUE(const std::string ready, run.read_line(kPatience));
+  ASSERT_STATUS(run.write_line("set 0 3600500 0"));
+  ASSERT_VALUE(const std::string done, run.read_line(kPatience));
+  EXPECT_EQ(ready + done, "readydone");
+  ASSERT_STATUS(set(std::stoi(shell), {"--offset", "2h"}));
+  ASSERT_VALUE(const std::string line, run.read_line(kPatience));
+  EXPECT_EQ(line.rfind("0 ", 0), 0U) << line;
+  EXPECT_EQ(line.rfind("0 -", 0), std::string::npos) << line;
+  run.close_input();
+  ASSERT_VALUE(const ExitStatus status, run.wait(kPatience));
+  EXPECT_EQ(status, ExitStatus{});
+}
+
+// Recovered, they have the ends that the host's clock will show.
+TEST_F(TimersInFlight, GetTheirRealEndsAtTheRecovery) {
+  ASSERT_VALUE(Agent agent, shift(pid(), {"--offset", "-1h"}));
+  change("set 0 3601500 0");
+  ASSERT_VALUE([[maybe_unused]] const auto recovered, stop_agent(agent));
+  expect(0);
+}
+
+// With its agent killed they keep the ends that they have.
+TEST_F(TimersInFlight, OfAKilledAgentKeepTheirEnds) {
+  ASSERT_VALUE(Agent agent, shift(pid(), {"--offset", "-1h"}));
+  change("set 0 600 0");
+  change("set 1 3600600 0");
+  ASSERT_STATUS(agent.child().signal(SIGKILL));
+  ASSERT_VALUE(const Outcome outcome, agent.wait());
+  expect(0);
+  ASSERT_STATUS(recover_whatever(pid()));
+  expect_none(500);
 }
 
 // The case that began this field: time goes back by an hour in the middle of a wait, and comes
@@ -378,6 +486,21 @@ TEST(WaitsInFlight, RecoverGivesThemTheirRealEnds) {
   }
 }
 
+// Again and again a thread is made to set the others' timers.
+TEST(WaitsInFlight, ManyChangesLeaveNoRegisterChanged) {
+  ASSERT_VALUE(Child target, start_waits({"loop", "8"}));
+  ASSERT_VALUE(Agent agent, shift(target.pid(), {"--offset", "-1h"}));
+  for (int i = 0; i < 30; i++) {
+    // Back, so that no wait lasts for longer than its thread has thought.
+    ASSERT_STATUS(set(target.pid(), {"--offset", fmt::format("-{}ms", 3600'000 - i)}));
+    ASSERT_TRUE(target.running()) << target.unread_output();
+  }
+  ASSERT_VALUE([[maybe_unused]] const auto recovered, stop_agent(agent));
+  ASSERT_STATUS(target.write_line("end"));
+  ASSERT_VALUE(const std::string line, target.read_line(kPatience));
+  EXPECT_EQ(line.rfind("done ", 0), 0U) << line;
+}
+
 // Its agent is killed in the middle of waits whose ends were mapped: every call returns with the
 // registers that it was made with, signals or not, and whoever recovers it finds it well.
 // Of many threads the first ones map room for the others, again after every recovery.
@@ -391,6 +514,11 @@ TEST_P(KilledWaits, LeaveNoRegisterChanged) {
     // wait until it is true.
     ASSERT_VALUE(Agent agent, shift(target.pid(), {"--offset", "-1h"}));
     std::this_thread::sleep_for(std::chrono::microseconds(repetitions.done() * 777 % 20'000));
+    // Or at its end, at which it sets their timers anew.
+    if (repetitions.done() % 2 == 0) {
+      ASSERT_STATUS(agent.child().signal(SIGINT));
+      std::this_thread::sleep_for(std::chrono::microseconds(repetitions.done() * 331 % 6'000));
+    }
     ASSERT_STATUS(agent.child().signal(SIGKILL));
     ASSERT_VALUE(const Outcome outcome, agent.wait());
     if (repetitions.done() % 3 == 0) pause(30);

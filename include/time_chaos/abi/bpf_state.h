@@ -10,6 +10,8 @@
  *     tchaos_names    hash    comm, filled up with NULs -> page number
  *     tchaos_cgroups  hash    id of a control group (version 2) -> page number; 0 is there when
  *                             any other is
+ *     tchaos_wtimers  hash    struct tc_bpf_timer -> struct tc_bpf_timer_end, where waits are
+ *                             hooked: how timers were set to an instant; the eldest are forgotten
  * What is executed by such a name, or in or below such a group, is a target, whoever does that. */
 #ifndef TIME_CHAOS_ABI_BPF_STATE_H
 #define TIME_CHAOS_ABI_BPF_STATE_H
@@ -20,6 +22,7 @@ enum {
   TC_BPF_MAX_TARGETS = 8192, /* of one agent, forked children included */
   TC_BPF_MAX_NAMES = 64,     /* that one agent follows */
   TC_BPF_CGROUP_DEPTH = 16,  /* levels at which they are looked for */
+  TC_BPF_MAX_TIMERS = 8192,  /* that one agent remembers */
   TC_BPF_COMM = 16,          /* TASK_COMM_LEN, include/linux/sched.h */
   /* Rows of counts of one page: one a clock id, then these. */
   TC_BPF_ROW_CHILDREN = TC_CLOCK_COUNT, /* done: forked children added; refused: not added */
@@ -55,6 +58,20 @@ struct tc_bpf_count {
   uint64_t refused; /* the kernel refused to write to the target's memory: shown unshifted */
 };
 
+/* A timer of a process. */
+struct tc_bpf_timer {
+  uint32_t tgid;
+  uint32_t posix; /* 1: a POSIX timer, by its id; 0: a timerfd, by its descriptor */
+  int32_t name;
+};
+
+/* An instant that it was set to, last: what the process asked for, and what the kernel was given.
+ * Of a call that failed, too. */
+struct tc_bpf_timer_end {
+  int64_t shown_sec, shown_nsec;
+  int64_t real_sec, real_nsec;
+};
+
 /* What is asked of the program that changes tchaos_targets. Its result is 0 or -errno. */
 enum tc_bpf_order_kind { TC_BPF_FIND = 1, TC_BPF_PUT, TC_BPF_DROP };
 
@@ -82,6 +99,8 @@ struct tc_bpf_process {
 
 TC_STATIC_ASSERT(sizeof(struct tc_bpf_target) == 40, "the programs' map");
 TC_STATIC_ASSERT(sizeof(struct tc_bpf_count) == 16, "the programs' map");
+TC_STATIC_ASSERT(sizeof(struct tc_bpf_timer) == 12, "the programs' map");
+TC_STATIC_ASSERT(sizeof(struct tc_bpf_timer_end) == 32, "the programs' map");
 TC_STATIC_ASSERT(sizeof(struct tc_bpf_order) == 56, "the program's context");
 TC_STATIC_ASSERT(sizeof(struct tc_bpf_entry) == 48, "the iterator's output");
 TC_STATIC_ASSERT(sizeof(struct tc_bpf_process) == 16, "the iterator's output");

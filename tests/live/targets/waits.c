@@ -9,8 +9,11 @@
  *     waits lengths    waits for lengths of time, for every line "MILLISECONDS [settings]" of its
  *                      input; with "settings" without timers and timeouts that are set beforehand
  *     waits loop [T]   threads that wait in a loop with raw calls, under signals, and check after
- * every call that no register has changed; the first line of input ends it waits sem        one
- * sem_timedwait after another, "LATE" for each */
+ * every call that no register has changed; each has a timer, too, that is far from its end. The
+ * first line of input ends it
+ *     waits sem        one sem_timedwait after another, "LATE" for each
+ *     waits timers     one thread; for a line "set N MILLISECONDS INTERVAL" timer N, of 0 to 7, is
+ * set to that time of CLOCK_REALTIME, "delete N" deletes it; when it expires: "N LATE" */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -28,6 +31,7 @@
 #include <sys/epoll.h>
 #include <sys/select.h>
 #include <sys/sem.h>
+#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
@@ -551,6 +555,9 @@ static long checked_wait(const struct timespec* end) {
 
 static void* wait_in_a_loop(void* argument) {
   unsigned seed = (unsigned)(uintptr_t)argument;
+  struct sigevent none = {.sigev_notify = SIGEV_NONE};
+  timer_t timer;
+  if (timer_create(CLOCK_REALTIME, &none, &timer) != 0) abort();
   while (!quit) {
     struct timespec now;
     syscall(SYS_clock_gettime, CLOCK_REALTIME, &now);
@@ -562,6 +569,8 @@ static void* wait_in_a_loop(void* argument) {
       abort();
     }
     done++;
+    struct itimerspec far = {.it_value = {now.tv_sec + 100000, 0}};
+    if (done % 4 == 0 && timer_settime(timer, TIMER_ABSTIME, &far, NULL) != 0) abort();
   }
   return NULL;
 }
@@ -605,6 +614,48 @@ static void semaphores(void) {
   }
 }
 
+enum { TIMERS = 8 };
+static timer_t timers[TIMERS];
+static int64_t due[TIMERS], intervals[TIMERS];
+
+static void change_timer(const char* line) {
+  struct sigevent event = {.sigev_notify = SIGEV_SIGNAL};
+  long long which, length, interval;
+  if (sscanf(line, "delete %lld", &which) == 1) {
+    timer_delete(timers[which]);
+  } else if (sscanf(line, "set %lld %lld %lld", &which, &length, &interval) == 3) {
+    event.sigev_signo = SIGRTMIN + 1 + (int)which;
+    if (!timers[which] && timer_create(CLOCK_REALTIME, &event, &timers[which]) != 0) abort();
+    intervals[which] = interval * 1000000;
+    due[which] = read_ns(CLOCK_REALTIME) + length * 1000000;
+    struct itimerspec setting = {as_timespec(intervals[which]), as_timespec(due[which])};
+    if (timer_settime(timers[which], TIMER_ABSTIME, &setting, NULL) != 0) abort();
+  }
+  puts("done");
+}
+
+static void timers_of_one_thread(void) {
+  sigset_t set;
+  sigemptyset(&set);
+  for (int i = 0; i < TIMERS; i++) sigaddset(&set, SIGRTMIN + 1 + i);
+  sigprocmask(SIG_BLOCK, &set, NULL);
+  struct pollfd fds[2] = {{0, POLLIN, 0}, {signalfd(-1, &set, 0), POLLIN, 0}};
+  struct signalfd_siginfo signal;
+  char line[64];
+  setvbuf(stdin, NULL, _IONBF, 0);
+  puts("ready");
+  while (poll(fds, 2, -1) > 0) {
+    if ((fds[1].revents & POLLIN) && read(fds[1].fd, &signal, sizeof signal) == sizeof signal) {
+      int which = (int)signal.ssi_signo - SIGRTMIN - 1;
+      printf("%d %lld\n", which, (long long)(read_ns(CLOCK_REALTIME) - due[which]) / 1000);
+      due[which] += intervals[which];
+    }
+    if (!fds[0].revents) continue;
+    if (fgets(line, sizeof line, stdin) == NULL) return;
+    change_timer(line);
+  }
+}
+
 int main(int argc, char** argv) {
   setvbuf(stdout, NULL, _IOLBF, 0);
 #ifdef __x86_64__
@@ -612,6 +663,7 @@ int main(int argc, char** argv) {
     return loop(argc > 2 ? strtoul(argv[2], NULL, 10) : 8), 0;
 #endif
   if (argc > 1 && strcmp(argv[1], "sem") == 0) semaphores();
+  if (argc > 1 && strcmp(argv[1], "timers") == 0) return timers_of_one_thread(), 0;
   sigset_t set;
   sigemptyset(&set);
   sigaddset(&set, SIGRTMIN);

@@ -85,7 +85,7 @@ TEST(CallSlots, KeepsRoomToGetMore) {
   lease.reset();
   EXPECT_FALSE(slots->take(kTime)) << "never given back";
   slots->no_more();
-  EXPECT_FALSE(slots->own_call());
+  EXPECT_FALSE(slots->may_grow());
 }
 
 TEST(CallSlots, BehindAVdsoThereIsRoomForSome) {

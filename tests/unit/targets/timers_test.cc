@@ -47,6 +47,17 @@ TEST(Timerfd, OfThisProcess) {
   EXPECT_GT(timer->value_sec, 0);
 }
 
+TEST(TimerSignal, IsThatOfItsId) {
+  const auto text =
+      "ID: 3\nsignal: 34/000055de5b3e9f60\nnotify: signal/pid.7\nClockID: 0\n"
+      "ID: 4\nsignal: 9/0\nnotify: none/pid.7\nClockID: 1\n";
+  EXPECT_EQ(parse_timer_signal(text, 3).value_or(0), 34);
+  EXPECT_EQ(parse_timer_signal(text, 4).value_or(0), 9);
+  EXPECT_FALSE(parse_timer_signal(text, 5));
+  EXPECT_FALSE(parse_timer_signal("ID: 3\nsignal: /\n", 3));
+  EXPECT_FALSE(parse_timer_signal("", 0));
+}
+
 TEST(TimerClock, IsThatOfItsId) {
   const char* const text =
       "ID: 1\nsignal: 60/00007fff86e452a8\nnotify: signal/pid.2634\nClockID: 0\n"

@@ -25,6 +25,16 @@ std::optional<Deadline> of(int64_t number, std::array<uint64_t, 6> arguments,
   return deadline_of(arch, number, arguments);
 }
 
+TEST(ChangesTimer, IsSettingAndDeletingIt) {
+  EXPECT_TRUE(changes_timer(AUDIT_ARCH_X86_64, SYS_timer_settime));
+  EXPECT_TRUE(changes_timer(AUDIT_ARCH_X86_64, SYS_timer_delete));
+  EXPECT_FALSE(changes_timer(AUDIT_ARCH_X86_64, SYS_timer_gettime));
+  EXPECT_FALSE(changes_timer(AUDIT_ARCH_X86_64, SYS_timerfd_settime));
+  for (const int64_t number : {260, 263, 409}) EXPECT_TRUE(changes_timer(AUDIT_ARCH_I386, number));
+  EXPECT_FALSE(changes_timer(AUDIT_ARCH_I386, SYS_timer_settime));
+  EXPECT_TRUE(changes_timer(AUDIT_ARCH_I386, timer_settime_number(true)));
+}
+
 TEST(DeadlineOf, KnowsFutexOperationsAndTheirClocks) {
   constexpr uint64_t kTime = 0x1000;
   const auto futex = [&](uint64_t operation) {

@@ -6,7 +6,7 @@ import time
 import kernel
 from programs import Stage, time_chaos
 from shift import recover, status_of, wait_until_shifted
-from tap import check
+from tap import Skip, check
 
 WAIT = 200  # ms of the target's time
 REALTIME, MONOTONIC = 0, 1
@@ -109,13 +109,15 @@ def _fly(program, clock, milliseconds):
     return len(program.lines)
 
 
-def _land(program, clock, said, why):
-    """The waits are over, all of them, and a line says so."""
+def _land(program, clock, said, why, least=0):
+    """The waits are over, all of them, and a line says so. `least`: seconds that they took."""
     line = program.wait_for(lambda _: len(program.lines) > said) and program.lines[said]
     took = dict(part.split("=") for part in line.split()[1:])
-    missing = _ways(False, clock) - {"timer", "timerfd"} - set(took)
+    missing = _ways(False, clock) - {"timer"} - set(took)
     failed = {way: value for way, value in took.items() if value.startswith("!")}
     check(not missing and not failed, why, f"clock {clock}:", missing, failed)
+    early = {way: value for way, value in took.items() if int(value) / 1e9 < least - EARLY}
+    check(not early, why, f"clock {clock}: sooner than {least} s:", early)
 
 
 def in_flight():
@@ -134,6 +136,50 @@ def in_flight():
         check(code == 0, text)
         said = _fly(program, REALTIME, HOUR)
         recover(agent)
+        _land(program, REALTIME, said, "at the recovery")
+
+
+LEFT = 2  # s
+
+
+def standing_still():
+    """A clock that stands still shows no end, and nobody gets one, until it goes on: at `set` and at the recovery."""
+    with Stage() as stage:
+        program = stage.program("/targets/waits")
+        agent = stage.agent([program], "--freeze")
+        wait_until_shifted(agent, [program])
+        for go_on in (("set", "--pid", str(program.pid), "--rate", "1"), ("recover", "--pid", str(program.pid))):
+            said = _fly(program, REALTIME, LEFT * 1000)
+            time.sleep(1)
+            check(len(program.lines) == said, "over on a clock that stands still:", *program.lines[said:])
+            code, text = time_chaos(*go_on)
+            check(code == 0, text)
+            # A clock that is recovered has missed more than that.
+            _land(program, REALTIME, said, go_on[0], 1 + LEFT if go_on[0] == "set" else 1)
+            if go_on[0] == "set":
+                code, text = time_chaos("set", "--pid", str(program.pid), "--freeze")
+                check(code == 0, text)
+
+
+def detached():
+    """The same without an agent: what was asked for of timerfds is known to whoever comes."""
+    if kernel.release() < (5, 15):
+        raise Skip("without an agent waits are real here")
+    with Stage() as stage:
+        program = stage.program("/targets/waits")
+        pid = str(program.pid)
+        code, text = time_chaos("agent", "--pid", pid, "--freeze", "--detach")
+        check(code == 0, text)
+        said = _fly(program, REALTIME, LEFT * 1000)
+        time.sleep(1)
+        code, text = time_chaos("set", "--pid", pid, "--rate", "1")
+        check(code == 0, text)
+        _land(program, REALTIME, said, "at set", 1 + LEFT)
+        code, text = time_chaos("set", "--pid", pid, "--offset=-2h")
+        check(code == 0, text)
+        said = _fly(program, REALTIME, HOUR)
+        code, text = time_chaos("recover", "--pid", pid)
+        check(code == 0, text)
         _land(program, REALTIME, said, "at the recovery")
 
 
@@ -177,6 +223,8 @@ def killed():
 CASES = [
     ("waits of a target whose agent is killed", killed, ("tsc",)),
     ("waits in flight", in_flight, ("tsc",)),
+    ("waits in flight on a clock that stands still", standing_still, ("tsc",)),
+    ("waits in flight without an agent", detached, ("tsc",)),
     ("waits until an instant that threads share", shared, ("tsc", "full")),
     ("waits until an instant of the wall clock", wall, ("tsc", "hpet")),
     ("waits until an instant of the wall clock and the monotonic one", both, ("tsc", "full")),

@@ -7,7 +7,7 @@
 // does not have are left out.
 //
 // For "flight CLOCK MILLISECONDS" it says "flying" when all wait, then as above, and is more
-// patient; without timers.
+// patient; without POSIX timers.
 //
 // For "share CLOCK ROUNDS" that many times threads begin at once to wait until one instant, which
 // they share in memory; it prints "shared N early N changed N".
@@ -224,7 +224,7 @@ static int changed_during(const struct run* run) {
 static void* wait_once(void* argument) {
   struct run* run = argument;
   pthread_barrier_wait(run->start);
-  bool timer = run->wait->call == by_timer || run->wait->call == by_timerfd;
+  bool timer = run->wait->call == by_timer;
   run->result =
       in_flight && timer ? -ENOSYS : run->wait->call(run->clock, run->until, &run->setting);
   run->ended = raw_now();
