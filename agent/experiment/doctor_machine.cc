@@ -100,7 +100,7 @@ Finding machine_bpf(const Machine& machine, const TryBpf& try_bpf) {
       finding.why += "; what is left of waits may be real";
       finding.details.push_back("left of waits: " + trial->no_left);
     }
-    finding.details.push_back(
+    finding.details.emplace_back(
         "waits: lengths in registers (poll, epoll_wait, alarm) stay real at any rate");
   }
   if (!trial->no_pins.empty()) finding.details.push_back("--detach: " + trial->no_pins);

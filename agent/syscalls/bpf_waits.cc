@@ -235,7 +235,7 @@ Status add_left(const waits_bpf& skeleton, KernelVersion kernel, LoadedClocks& c
   }
   const bpf_program* program = skeleton.progs.tchaos_wait_left;
   std::vector<BpfLink> links;
-  const Status done = attach_left(program, kernel, links);
+  Status done = attach_left(program, kernel, links);
   TC_CHECK(keep_program(program, clocks));
   keep_links(std::move(links), kernel, clocks);
   return done;
