@@ -81,10 +81,16 @@ std::optional<Pending> read_pending(pid_t pid, int pidfd, int fd) {
                   after(later, timer->value_sec, timer->value_nsec), repeats(*timer)}};
 }
 
-// `left`: how it stood, by what the kernel said when it was set anew. The program itself may have
+// `old`: how it stood, by what the kernel said when it was set anew. The program itself may have
 // set it meanwhile.
-bool as_it_was(const TimerStands& read, const timespec& left, clock::Reading now) {
+bool as_it_was(const Pending& pending, const itimerspec& old, clock::Reading now) {
+  const auto& [timer, read] = pending;
+  const timespec& left = old.it_value;
   const TimerEnd was{{}, after(now, left.tv_sec, left.tv_nsec)};
+  if (old.it_interval.tv_sec != timer.interval_sec ||
+      old.it_interval.tv_nsec != timer.interval_nsec) {
+    return false;
+  }
   // It may have expired since it was read.
   if (left.tv_sec == 0 && left.tv_nsec == 0) return is_at(read, {{}, now}) || now > read.latest;
   return is_at(read, was) || read.repeats;
@@ -118,7 +124,7 @@ void TimerfdRound::set_anew(Process& process, int fd, Which which) {
     const auto flags = static_cast<int>(timer.flags);
     if (::timerfd_settime(file.get(), flags, &setting, &old) != 0) return;
     const clock::Reading now = read_host(timer.clock);
-    if (as_it_was(pending->stands, old.it_value, now)) {
+    if (as_it_was(*pending, old, now)) {
       process.notes->note(fd, *end);
       // What has expired is not lost by that.
       if (timer.ticks != 0) (void)::ioctl(file.get(), kSetTicks, &timer.ticks);

@@ -184,6 +184,9 @@ TEST_F(Timerfds, ThatAreSetMeanwhileStayAsTheyAre) {
   set(timer_.get(), from_now(2 * kHour));
   change(clock::identity_maps(), ahead(kHour), [&] { set(timer_.get(), {}, 0); });
   EXPECT_EQ(left(timer_.get()), 0);
+  set(timer_.get(), from_now(2 * kHour), TFD_TIMER_ABSTIME, seconds(7));
+  change(clock::identity_maps(), ahead(kHour), [&] { set(timer_.get(), {600, 0}, 0, seconds(8)); });
+  EXPECT_NEAR(left(timer_.get()), 600, kError);
   // Mapped by the maps that are in force already, and noted.
   set(timer_.get(), from_now(2 * kHour));
   change(clock::identity_maps(), ahead(kHour), [&] {

@@ -143,22 +143,24 @@ LEFT = 2  # s
 
 
 def standing_still():
-    """A clock that stands still shows no end, and nobody gets one, until it goes on: at `set` and at the recovery."""
+    """A clock that stands still shows no end, and nobody gets one, until it goes on: at `set` and at the recovery, then
+    when the clock shows it."""
     with Stage() as stage:
         program = stage.program("/targets/waits")
         agent = stage.agent([program], "--freeze")
         wait_until_shifted(agent, [program])
-        for go_on in (("set", "--pid", str(program.pid), "--rate", "1"), ("recover", "--pid", str(program.pid))):
-            said = _fly(program, REALTIME, LEFT * 1000)
-            time.sleep(1)
-            check(len(program.lines) == said, "over on a clock that stands still:", *program.lines[said:])
-            code, text = time_chaos(*go_on)
-            check(code == 0, text)
-            # A clock that is recovered has missed more than that.
-            _land(program, REALTIME, said, go_on[0], 1 + LEFT if go_on[0] == "set" else 1)
-            if go_on[0] == "set":
-                code, text = time_chaos("set", "--pid", str(program.pid), "--freeze")
-                check(code == 0, text)
+        said = _fly(program, REALTIME, LEFT * 1000)
+        time.sleep(1)
+        check(len(program.lines) == said, "over on a clock that stands still:", *program.lines[said:])
+        code, text = time_chaos("set", "--pid", str(program.pid), "--rate", "1")
+        check(code == 0, text)
+        _land(program, REALTIME, said, "at set", 1 + LEFT)
+        code, text = time_chaos("set", "--pid", str(program.pid), "--freeze")
+        check(code == 0, text)
+        said = _fly(program, REALTIME, 5 * LEFT * 1000)
+        recover(agent)
+        # It is behind by as long as it has stood still.
+        _land(program, REALTIME, said, "at the recovery", LEFT)
 
 
 def detached():
