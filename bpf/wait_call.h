@@ -31,7 +31,6 @@ struct wait {
   __u32 timer;   /* struct itimerspec */
   __u32 instant; /* until then, and not for so long */
   __u32 left;    /* of a timer: the clock of what is left of its setting so far; else NO_CLOCK */
-  __u32 posix;   /* of a timer: a POSIX timer, and not a timerfd */
 };
 
 /* A clock that nobody has. */
@@ -168,8 +167,7 @@ static __always_inline bool locate_wait(__u32 kind, const struct arguments* of, 
     case WAIT_TIMER:
       wait->timer = true;
       wait->instant = of->second & ABSTIME;
-      wait->posix = wait->kind == WAIT_TIMER;
-      timer = wait->posix ? (__u32)tchaos_timer(of->first) : timer_of_fd(of->first);
+      timer = wait->kind == WAIT_TIMER ? (__u32)tchaos_timer(of->first) : timer_of_fd(of->first);
       wait->clock = clock_in(timer);
       if (of->fourth) wait->left = clock_of_left(timer);
       wait->at = of->third;

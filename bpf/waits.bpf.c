@@ -62,7 +62,7 @@ struct work {
   struct wait_debt debt;
   struct wait_bytes found;
   struct wait_held fresh;
-  struct tc_bpf_timer timer;
+  struct tc_bpf_timerfd timerfd;
   struct tc_bpf_timer_end end;
 };
 
@@ -76,7 +76,7 @@ struct {
 struct {
   __uint(type, BPF_MAP_TYPE_LRU_HASH);
   __uint(max_entries, TC_BPF_MAX_TIMERS);
-  __type(key, struct tc_bpf_timer);
+  __type(key, struct tc_bpf_timerfd);
   __type(value, struct tc_bpf_timer_end);
 } tchaos_wtimers SEC(".maps");
 
@@ -143,10 +143,10 @@ static __always_inline enum outcome shift_wait(__u32 page, struct work* work) {
   return outcome;
 }
 
-/* For who sets timers anew when the clocks change. What was shifted is in the place that this
+/* For who sets timerfds anew when the clocks change. What was shifted is in the place that this
  * thread has still to put back, the caller's own and what the kernel is to find: another one may
  * have written it. */
-__attribute__((noinline)) int tchaos_note_timer(__u32 shifted) {
+__attribute__((noinline)) int tchaos_note_timerfd(__u32 shifted) {
   __u32 zero = 0;
   struct work* work = bpf_map_lookup_elem(&tchaos_work, &zero);
   if (!work) return 0;
@@ -157,14 +157,13 @@ __attribute__((noinline)) int tchaos_note_timer(__u32 shifted) {
   struct reading real = shown;
   if (shifted) real = reading_in(&held->ours, work->wait.narrow, true);
   if (!waits(&shown)) return 0;
-  work->timer.tgid = bpf_get_current_pid_tgid() >> 32;
-  work->timer.posix = work->wait.posix;
-  work->timer.name = work->arguments.first;
+  work->timerfd.tgid = bpf_get_current_pid_tgid() >> 32;
+  work->timerfd.fd = work->arguments.first;
   work->end.shown_sec = shown.sec;
   work->end.shown_nsec = shown.nsec;
   work->end.real_sec = real.sec;
   work->end.real_nsec = real.nsec;
-  bpf_map_update_elem(&tchaos_wtimers, &work->timer, &work->end, BPF_ANY);
+  bpf_map_update_elem(&tchaos_wtimers, &work->timerfd, &work->end, BPF_ANY);
   return 0;
 }
 
@@ -232,7 +231,8 @@ int tchaos_wait(struct pt_regs* ctx) {
   work->debt.timer = work->wait.timer;
   enum outcome outcome = shift_wait(target->page, work);
   if (outcome != NOTHING_TO_SHIFT) count(target, TC_BPF_ROW_WAITS, outcome == SHIFTED);
-  if (work->wait.timer && work->wait.instant) tchaos_note_timer(outcome == SHIFTED);
+  if (work->wait.kind == WAIT_TIMERFD && work->wait.instant)
+    tchaos_note_timerfd(outcome == SHIFTED);
   return 0;
 }
 

@@ -117,7 +117,7 @@ void add_agent_options(CLI::App& app, AgentOptions& options) {
                  "/status, /set and /recover as well")
       ->type_name("ADDRESS");
   app.add_flag("--detach", options.detach, "Leave the targets shifted and exit");
-  app.add_flag("--dry-run", options.dry_run, "Say what would be done; touch nothing");
+  app.add_flag("--dry-run", options.dry_run, "Say what would be done, or refused; change nothing");
   app.add_flag("--plot", options.plot, "With --dry-run: draw what the targets would see");
   add_engines(app, options.engines);
   add_output(app, options.output);

@@ -62,7 +62,8 @@ Result<BpfState> BpfState::over(Fds fds) {
                  std::move(fds.programs), std::move(mapped_pages), std::move(mapped_counts));
   if (fds.timers.valid()) {
     TC_TRY(const auto timers, info_of<bpf_map_info>(fds.timers.get()));
-    if (timers.key_size == sizeof(tc_bpf_timer) && timers.value_size == sizeof(tc_bpf_timer_end)) {
+    if (timers.key_size == sizeof(tc_bpf_timerfd) &&
+        timers.value_size == sizeof(tc_bpf_timer_end)) {
       state.timers_ = std::move(fds.timers);
     }
   }
@@ -137,7 +138,7 @@ bool BpfState::shifts_waits() const {
 }
 
 std::optional<TimerEnd> BpfState::timerfd(uint32_t tgid, int fd) const {
-  const tc_bpf_timer key{tgid, 0, fd};
+  const tc_bpf_timerfd key{tgid, fd};
   tc_bpf_timer_end end{};
   const Unpreempted meanwhile;
   if (!timers_.valid() || ::bpf_map_lookup_elem(timers_.get(), &key, &end) != 0) {
@@ -147,7 +148,7 @@ std::optional<TimerEnd> BpfState::timerfd(uint32_t tgid, int fd) const {
 }
 
 void BpfState::note_timerfd(uint32_t tgid, int fd, const TimerEnd& end) const {
-  const tc_bpf_timer key{tgid, 0, fd};
+  const tc_bpf_timerfd key{tgid, fd};
   const tc_bpf_timer_end value{end.shown.sec, end.shown.nsec, end.real.sec, end.real.nsec};
   const Unpreempted meanwhile;
   if (timers_.valid()) (void)::bpf_map_update_elem(timers_.get(), &key, &value, BPF_ANY);

@@ -10,8 +10,8 @@
  *     tchaos_names    hash    comm, filled up with NULs -> page number
  *     tchaos_cgroups  hash    id of a control group (version 2) -> page number; 0 is there when
  *                             any other is
- *     tchaos_wtimers  hash    struct tc_bpf_timer -> struct tc_bpf_timer_end, where waits are
- *                             hooked: how timers were set to an instant; the eldest are forgotten
+ *     tchaos_wtimers  hash    struct tc_bpf_timerfd -> struct tc_bpf_timer_end, where waits are
+ *                             hooked: how timerfds were set to an instant; the eldest are forgotten
  * What is executed by such a name, or in or below such a group, is a target, whoever does that. */
 #ifndef TIME_CHAOS_ABI_BPF_STATE_H
 #define TIME_CHAOS_ABI_BPF_STATE_H
@@ -58,11 +58,10 @@ struct tc_bpf_count {
   uint64_t refused; /* the kernel refused to write to the target's memory: shown unshifted */
 };
 
-/* A timer of a process. */
-struct tc_bpf_timer {
+/* A timerfd of a process. */
+struct tc_bpf_timerfd {
   uint32_t tgid;
-  uint32_t posix; /* 1: a POSIX timer, by its id; 0: a timerfd, by its descriptor */
-  int32_t name;
+  int32_t fd;
 };
 
 /* An instant that it was set to, last: what the process asked for, and what the kernel was given.
@@ -99,7 +98,7 @@ struct tc_bpf_process {
 
 TC_STATIC_ASSERT(sizeof(struct tc_bpf_target) == 40, "the programs' map");
 TC_STATIC_ASSERT(sizeof(struct tc_bpf_count) == 16, "the programs' map");
-TC_STATIC_ASSERT(sizeof(struct tc_bpf_timer) == 12, "the programs' map");
+TC_STATIC_ASSERT(sizeof(struct tc_bpf_timerfd) == 8, "the programs' map");
 TC_STATIC_ASSERT(sizeof(struct tc_bpf_timer_end) == 32, "the programs' map");
 TC_STATIC_ASSERT(sizeof(struct tc_bpf_order) == 56, "the program's context");
 TC_STATIC_ASSERT(sizeof(struct tc_bpf_entry) == 48, "the iterator's output");
