@@ -19,6 +19,8 @@ class Unpreempted {
   ~Unpreempted();
   Unpreempted(const Unpreempted&) = delete;
   Unpreempted& operator=(const Unpreempted&) = delete;
+  Unpreempted(Unpreempted&&) = delete;
+  Unpreempted& operator=(Unpreempted&&) = delete;
 
  private:
   int policy_;  // of before; -1: left as it was

@@ -15,7 +15,8 @@ namespace {
 bool same_clocks(const tc_clock_page& a, const tc_clock_page& b) {
   const clock::ClockMaps one = clock::maps_in_force(a);
   const clock::ClockMaps other = clock::maps_in_force(b);
-  return a.clocks == b.clocks && std::memcmp(&one, &other, sizeof one) == 0;
+  return a.clocks == b.clocks && std::memcmp(one.data(), other.data(), sizeof one.maps) == 0 &&
+         std::memcmp(&one.table, &other.table, sizeof one.table) == 0;
 }
 
 // Its target's; else what the agent has, if that leaves no doubt.

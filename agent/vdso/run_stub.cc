@@ -43,7 +43,7 @@ class Runner {
   Status rehearse() {
     TC_TRY(stop_, thread_.interrupt());
     TC_TRY(const Registers stopped, thread_.registers());
-    const Status planned = in_stub(stopped.ip()) ? Status() : plan(stopped);
+    Status planned = in_stub(stopped.ip()) ? Status() : plan(stopped);
     (void)tracee::undo_our_eintr(thread_);
     TC_CHECK(thread_.detach());
     return planned;
