@@ -110,6 +110,7 @@ Status plan_attach(PlannedTarget& target, const ShiftRequest& request,
 Result<PlannedTarget> plan(targets::Process process, const ShiftRequest& request,
                            const SyscallChoice& choice, Abandoned if_abandoned) {
   TC_TRY(const auto status, targets::read_status(process.pid()));
+  TC_CHECK(tracee::Memory::open(process.pid()));  // whoever may not says what is missing
   TC_TRY(auto held, targets::Process::open(process.pid()));
   TC_TRY(const auto carrier, carrier_of(std::move(held), running_engines()));
   PlannedTarget target{std::move(process), status.threads};

@@ -1,5 +1,6 @@
 #include "agent/experiment/shift.h"
 
+#include <cerrno>
 #include <cstring>
 
 #include "agent/experiment/bpf_entry.h"
@@ -22,6 +23,14 @@ std::string words_of(const ShiftRequest& request) {
   return request.continued ? request.continued->words : clock::words(request.clocks);
 }
 
+Status plan_pages(PlannedTarget& target, const ShiftRequest& request) {
+  const pid_t pid = target.process.pid();
+  TC_TRY(const tracee::Memory memory, tracee::Memory::open(pid));
+  TC_TRY(target.attach,
+         vdso::make_plan(pid, memory, request.detour, request.modules, request.fake));
+  return {};
+}
+
 // What an agent that died, or a thread that did not leave, left behind.
 Status clear_away(PlannedTarget& target, const ShiftRequest& request) {
   const pid_t pid = target.process.pid();
@@ -38,10 +47,7 @@ Status clear_away(PlannedTarget& target, const ShiftRequest& request) {
     return fail(Exit::kFailed, "inert code of an experiment by other means is still in use",
                 "try again");
   }
-  TC_TRY(const tracee::Memory memory, tracee::Memory::open(pid));
-  TC_TRY(target.attach,
-         vdso::make_plan(pid, memory, request.detour, request.modules, request.fake));
-  return {};
+  return plan_pages(target, request);
 }
 
 using Header = std::function<void(tc_clock_page&)>;
@@ -118,7 +124,12 @@ Result<vdso::AttachReport> detour(PlannedTarget& target, const ShiftRequest& req
   const vdso::AttachOptions options{request.force, twin, request.modules};
   const pid_t pid = target.process.pid();
   if (target.found) return vdso::reuse(pid, *target.found, options, maps, header);
-  return vdso::attach(pid, *target.attach, options, maps, header);
+  constexpr int kAttempts = 4;
+  for (int attempt = 1;; attempt++) {
+    auto report = vdso::attach(pid, *target.attach, options, maps, header);
+    if (report || report.error().error_number() != EEXIST || attempt == kAttempts) return report;
+    TC_CHECK(plan_pages(target, request));  // a program may map memory all the time
+  }
 }
 
 Result<vdso::AttachReport> apply(PlannedTarget& target, const ShiftRequest& request,

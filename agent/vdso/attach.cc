@@ -5,6 +5,7 @@
 #include <sys/time.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 #include <tuple>
 
@@ -48,11 +49,7 @@ class Attach {
     TC_TRY(const Hold hold, Hold::take(pid_));
     // Again: its threads may be elsewhere by now.
     if (plan_.fake) TC_CHECK(rehearse_loader(pid_, memory_, plan_.fake->loader));
-    TC_TRY(const StubRun run, hold.run(memory_, job()));
-    mapped_ = true;
-    report_.stopped = run.stopped;
-    report_.attempts = run.attempts;
-    TC_CHECK(check_mapped());
+    TC_CHECK(map_pages(hold));
     TC_CHECK(hold.write(memory_, [&] { return write_pages(header); }));
     if (plan_.fake) TC_CHECK(load(hold));
     std::vector<payload::PatchRecord> patches;
@@ -82,6 +79,17 @@ class Attach {
   [[nodiscard]] bool changed() const { return asked_; }
 
  private:
+  Status map_pages(const Hold& hold) {
+    const auto run = hold.run(memory_, job());
+    if (run) {
+      report_.stopped = run->stopped;
+      report_.attempts = run->attempts;
+    }
+    Status mapped = run ? check_mapped() : fail(run.error());
+    if (mapped || mapped.error().kind() != Exit::kFailed) return mapped;
+    return fail(Error::from_errno(EEXIST, mapped.error().message()).with_remedy("try again"));
+  }
+
   Status load(const Hold& hold) {
     TC_TRY(report_.loaded, load_fake(pid_, memory_, *plan_.fake));
     report_.stopped += report_.loaded->stopped;
@@ -194,7 +202,6 @@ class Attach {
   std::vector<StubCall> calls_;
   AttachReport report_;
   bool asked_ = false;
-  bool mapped_ = false;
 };
 
 void undo(pid_t pid, bool suspend_seccomp) {

@@ -38,7 +38,8 @@ struct AttachReport {
 Status rehearse_attach(pid_t pid, const AttachPlan& plan, const AttachOptions& options);
 
 // Carries out `plan`, and then puts `maps` into force by one flip. `header` fills in the clock
-// page's first fields. On any error everything is undone before it is returned.
+// page's first fields. On any error everything is undone before it is returned. EEXIST: the target
+// may have mapped something where our pages were to go since that was planned.
 Result<AttachReport> attach(pid_t pid, const AttachPlan& plan, const AttachOptions& options,
                             const clock::ClockMaps& maps,
                             const std::function<void(tc_clock_page&)>& header);

@@ -65,7 +65,10 @@ class WaysTest : public ThreadsTest, public ::testing::WithParamInterface<librar
 TEST_P(WaysTest, UnderHotThreads) {
   using library::Function;
   auto detour = library::Detour::lay_out(GetParam());
-  ASSERT_TRUE(detour) << detour.error().line();
+  // Where the kernel has put this process's vDSO, and what lies around it, is chance.
+  const bool no_place = !detour && detour.error().kind() == Exit::kUnsupported;
+  ASSERT_TRUE(detour || no_place) << detour.error().line();
+  if (no_place) GTEST_SKIP() << detour.error().line();
   std::vector<Function> functions;
   for (const Function function :
        {Function::kClockGettime, Function::kGettimeofday, Function::kTime}) {
