@@ -341,7 +341,7 @@ class FakeTest(Base):
             with self.subTest(why):
                 target = Target(program or self.dir / "program", *words)
                 self.addCleanup(target.end)
-                time.sleep(0.4)
+                time.sleep(0.8)
                 before = Facts(target.pid)
                 line = time_chaos("agent", "--pid", other.pid, "--pid", target.pid, "--fake", self.ahead, code=code)
                 self.assertRegex(line, rf"^time-chaos: cannot shift [^\n]*{why}[^\n]*\n$")
