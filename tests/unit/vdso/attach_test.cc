@@ -216,6 +216,12 @@ TEST(Attach, PagesThatAreTakenMeanwhileUndoItAll) {
   const auto attached = attach(child.pid(), *plan, {}, test::hour_ahead(), test::name_it);
   ASSERT_FALSE(attached);
   EXPECT_EQ(looks(child.pid()), before) << attached.error().line();
+  // Whoever plans anew finds another place.
+  EXPECT_EQ(attached.error().error_number(), EEXIST) << attached.error().line();
+  const auto again = make_plan(child.pid(), *memory, Detour::kAuto);
+  ASSERT_TRUE(again) << again.error().line();
+  const auto second = attach(child.pid(), *again, {}, test::hour_ahead(), test::name_it);
+  EXPECT_TRUE(second) << second.error().line();
 }
 
 TEST(Attach, AUsedEndOfTheVdsoIsRefused) {
