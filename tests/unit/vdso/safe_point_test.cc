@@ -9,6 +9,7 @@
 
 #include "agent/tracee/session.h"
 #include "tests/unit/targets/child.h"
+#include "tests/unit/tracee/support.h"
 
 namespace time_chaos::vdso {
 namespace {
@@ -85,9 +86,11 @@ TEST(SafePoint, MayBeRefusedByTheCaller) {
   });
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().kind(), Exit::kNotPermitted);
-  const auto stat = targets::read_stat(child.pid());
-  ASSERT_TRUE(stat);
-  EXPECT_EQ(stat->state, 'S');
+  const auto asleep = [&] {
+    const auto stat = targets::read_stat(child.pid());
+    return stat && stat->state == 'S';
+  };
+  EXPECT_TRUE(test::eventually(asleep));
 }
 
 }  // namespace
